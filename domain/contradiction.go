@@ -1,0 +1,137 @@
+package domain
+
+import "fmt"
+
+// BrokenHistoryError says that an event cannot follow the events before it. No
+// command leads to such a stream: its records were lost, mixed up or forged.
+type BrokenHistoryError struct {
+	Event   string // stored name of the event that does not fit
+	Promise string // what a history promises, and this one breaks
+	Detail  string // which method or key
+}
+
+func (e *BrokenHistoryError) Error() string {
+	return fmt.Sprintf("%s contradicts the history before it: %s (%s)", e.Event, e.Promise, e.Detail)
+}
+
+// What every history promises.
+const (
+	promiseAttachedOnce  = "a payment method is attached once"
+	promiseKnown         = "an event is about a payment method that was attached before"
+	promiseTerminal      = "nothing happens to a detached payment method"
+	promiseOneDefault    = "a customer has at most one default, and each change starts from the present one"
+	promiseDefaultStays  = "the default is not detached while it is the default"
+	promiseOwnStream     = "an event stands in the stream of what it is about"
+	promiseModeOnce      = "an organization is made test or live once"
+	promiseKeyIssuedOnce = "an API key is issued once"
+	promiseKeyRevoked    = "an API key is revoked once, after it was issued"
+)
+
+// Contradiction tells whether e cannot be the next event after those folded into
+// s. Readers of a stream ask it before every Evolve and stop on an answer, which
+// is a *BrokenHistoryError: a wrong answer is worse than none. It changes
+// nothing and, without a contradiction, allocates nothing.
+func Contradiction(s State, e Event) error {
+	var promise, detail string
+	switch s := s.(type) {
+	case *Customer:
+		promise, detail = s.contradiction(e)
+	case *Organization:
+		promise, detail = s.contradiction(e)
+	}
+	if promise == "" {
+		return nil
+	}
+	return &BrokenHistoryError{Event: e.StoredName(), Promise: promise, Detail: detail}
+}
+
+func (c *Customer) contradiction(e Event) (promise, detail string) {
+	switch e := e.(type) {
+	case MethodAttached:
+		return c.contradictsAttach(e)
+	case MethodUpdated:
+		return c.contradictsLife(e.MethodID)
+	case MethodPaused:
+		return c.contradictsLife(e.MethodID)
+	case MethodResumed:
+		return c.contradictsLife(e.MethodID)
+	case MethodExpiring:
+		return c.contradictsLife(e.MethodID)
+	case MethodExpired:
+		return c.contradictsLife(e.MethodID)
+	case DuplicateDetected:
+		return c.contradictsLife(e.MethodID)
+	case DefaultChanged:
+		return c.contradictsDefault(e)
+	case MethodDetached:
+		if c.Default == e.MethodID {
+			return promiseDefaultStays, string(e.MethodID)
+		}
+		return c.contradictsLife(e.MethodID)
+	case CommandAccepted, LedgerCreated:
+		return "", ""
+	default:
+		return promiseOwnStream, "not an event of a customer"
+	}
+}
+
+func (c *Customer) contradictsAttach(e MethodAttached) (promise, detail string) {
+	switch {
+	case c.Methods[e.MethodID] != nil:
+		return promiseAttachedOnce, string(e.MethodID)
+	case e.Organization != c.Organization || e.Customer != c.ID:
+		return promiseOwnStream, string(e.MethodID) + " belongs to another customer"
+	case e.MethodID == "":
+		return promiseKnown, "without an id"
+	default:
+		return "", ""
+	}
+}
+
+// contradictsLife is for what can only happen to a method between its attach and
+// its detach.
+func (c *Customer) contradictsLife(id MethodID) (promise, detail string) {
+	m := c.Methods[id]
+	switch {
+	case m == nil:
+		return promiseKnown, string(id)
+	case !m.Attached():
+		return promiseTerminal, string(id)
+	default:
+		return "", ""
+	}
+}
+
+func (c *Customer) contradictsDefault(e DefaultChanged) (promise, detail string) {
+	if e.From != c.Default || e.From == e.To {
+		return promiseOneDefault, "from " + string(e.From) + " to " + string(e.To)
+	}
+	if e.To == "" {
+		return "", ""
+	}
+	return c.contradictsLife(e.To)
+}
+
+func (o *Organization) contradiction(e Event) (promise, detail string) {
+	switch e := e.(type) {
+	case OrganizationCreated:
+		if o.Mode != "" {
+			return promiseModeOnce, e.Organization
+		}
+		if e.Organization != o.ID {
+			return promiseOwnStream, e.Organization
+		}
+	case KeyCreated:
+		if _, known := o.Keys[e.Key.ID]; known {
+			return promiseKeyIssuedOnce, e.Key.ID
+		}
+	case KeyRevoked:
+		if key, known := o.Keys[e.KeyID]; !known || !key.RevokedAt.IsZero() {
+			return promiseKeyRevoked, e.KeyID
+		}
+	case OrganizationUpdated, CommandAccepted:
+	default:
+		return promiseOwnStream, "not an event of an organization"
+	}
+	return "", ""
+}

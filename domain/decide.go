@@ -1,0 +1,301 @@
+package domain
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// MaxMetadataKeys is how many keys a method's metadata may have after a merge.
+const MaxMetadataKeys = 50
+
+// Decide answers a command on one customer. Refusals are *Error; the functions
+// below name their codes.
+func (c *Customer) Decide(cmd Command, now time.Time) ([]Event, error) {
+	switch cmd := cmd.(type) {
+	case AttachMethod:
+		return c.attach(cmd, now)
+	case UpdateMethod:
+		return c.update(cmd)
+	case SetDefault:
+		return c.setDefault(cmd)
+	case DetachMethod:
+		return c.detach(cmd)
+	default:
+		return nil, Refuse(CodeInternal, "a customer does not know the command %s", cmd.CommandName())
+	}
+}
+
+// RefusalIn finds a refusal that is itself a fact: the events of a command that
+// was refused but had something to record. The answer to a command and to its
+// repeat is derived from here, so both are the same.
+func RefusalIn(events []Event) error {
+	for _, e := range events {
+		if d, ok := e.(DuplicateDetected); ok && d.Policy == DuplicateReject {
+			refusal := Refuse(CodeMethodDuplicate, "the customer already has this instrument as %s", d.MethodID)
+			refusal.Method = d.MethodID
+			return refusal
+		}
+	}
+	return nil
+}
+
+// attach refuses with validation.failed (the token is of another type),
+// customer.too_many_methods and payment_method.not_active; under the policy
+// "reject" a duplicate leads to an event that RefusalIn reads.
+func (c *Customer) attach(cmd AttachMethod, now time.Time) ([]Event, error) {
+	if cmd.Type != cmd.Facts.Type {
+		return nil, invalid("body.type", "the token stands for a "+string(cmd.Facts.Type))
+	}
+	var events []Event
+	if existing := c.duplicateOf(cmd.Facts.Fingerprint); existing != nil {
+		duplicate := DuplicateDetected{
+			MethodID: existing.ID, Fingerprint: cmd.Facts.Fingerprint, Policy: cmd.Policy.DuplicatePolicy,
+			Provider: cmd.Provider, ProviderID: cmd.ProviderID,
+		}
+		events = append(events, duplicate)
+		switch cmd.Policy.DuplicatePolicy {
+		case DuplicateReject:
+			return events, nil
+		case DuplicateReturnExisting:
+			if !cmd.SetAsDefault {
+				return events, nil
+			}
+			changed, err := c.makeDefault(existing, existing.Status, CauseRequested)
+			if err != nil {
+				return nil, err
+			}
+			return append(events, changed...), nil
+		}
+	}
+	if c.Attached() >= cmd.Policy.MaxMethods {
+		return nil, Refuse(CodeTooManyMethods, "a customer can have %d payment methods; detach one first", cmd.Policy.MaxMethods)
+	}
+	attached := c.methodAttached(cmd)
+	events = append([]Event{attached}, events...)
+	if cause, ok := c.becomesDefault(cmd); ok {
+		events = append(events, DefaultChanged{From: c.Default, To: cmd.MethodID, Cause: cause})
+	}
+	return append(events, expiryOf(attached, cmd.Policy.ExpiryWindowsDays, now)...), nil
+}
+
+func (c *Customer) methodAttached(cmd AttachMethod) MethodAttached {
+	e := MethodAttached{
+		MethodID: cmd.MethodID, Organization: c.Organization, Customer: c.ID, ExternalID: cmd.ExternalID,
+		Facts: cmd.Facts, FactsFrom: cmd.FactsFrom, Provider: cmd.Provider, ProviderID: cmd.ProviderID,
+		Status: StatusActive, Verification: verificationAtAttach(cmd.Facts), Personal: cmd.Personal,
+	}
+	if cmd.Paused {
+		e.Status = StatusPaused
+	}
+	if card := cmd.Facts.Card; card != nil {
+		e.ExpiresAt = CardExpiry(card.ExpYear, card.ExpMonth, cmd.Policy.Location)
+	}
+	return e
+}
+
+// verificationAtAttach: wallets prove themselves by being attached, and some
+// kinds have nothing to prove.
+func verificationAtAttach(f Facts) Verification {
+	switch f.Type {
+	case TypeCard, TypeBankAccount:
+		return Verification{Status: Unverified}
+	case TypePaypal, TypeWallet:
+		return Verification{Status: Verified, Kind: "wallet"}
+	default:
+		return Verification{Status: VerificationNotNeeded}
+	}
+}
+
+// becomesDefault: an attach makes the default when asked to, or by policy. The
+// policy "first" looks at an empty customer, never at one whose default was
+// taken away: nothing is promoted silently.
+func (c *Customer) becomesDefault(cmd AttachMethod) (DefaultCause, bool) {
+	switch {
+	case c.ID == "":
+		return "", false
+	case cmd.SetAsDefault:
+		return CauseRequested, true
+	case cmd.Policy.DefaultPolicy == DefaultLatest:
+		return CausePolicy, true
+	case cmd.Policy.DefaultPolicy == DefaultFirst && c.Attached() == 0:
+		return CausePolicy, true
+	default:
+		return "", false
+	}
+}
+
+// makeDefault refuses with payment_method.not_active. status is what the method
+// will have when this command is done.
+func (c *Customer) makeDefault(m *Method, status Status, cause DefaultCause) ([]Event, error) {
+	if c.Default == m.ID {
+		return nil, nil
+	}
+	if status != StatusActive && status != StatusPending {
+		return nil, Refuse(CodeMethodNotActive, "payment method %s is %s and cannot be made the default", m.ID, status)
+	}
+	return []Event{DefaultChanged{From: c.Default, To: m.ID, Cause: cause}}, nil
+}
+
+// setDefault refuses with payment_method.not_found, .detached, .not_active and
+// precondition.failed.
+func (c *Customer) setDefault(cmd SetDefault) ([]Event, error) {
+	m, err := c.attached(cmd.MethodID)
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.IfVersion.check(m); err != nil {
+		return nil, err
+	}
+	return c.makeDefault(m, m.Status, CauseRequested)
+}
+
+// update refuses with payment_method.not_found, .detached, .not_active,
+// precondition.failed and validation.failed.
+func (c *Customer) update(cmd UpdateMethod) ([]Event, error) {
+	m, err := c.attached(cmd.MethodID)
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.IfVersion.check(m); err != nil {
+		return nil, err
+	}
+	var events []Event
+	updated, err := updated(m, cmd)
+	if err != nil {
+		return nil, err
+	}
+	if updated != nil {
+		events = append(events, *updated)
+	}
+	status := m.Status
+	if cmd.Status != nil && *cmd.Status != m.Status {
+		changed, err := statusChanged(m, *cmd.Status)
+		if err != nil {
+			return nil, err
+		}
+		status, events = *cmd.Status, append(events, changed)
+	}
+	if cmd.IsDefault == nil {
+		return events, nil
+	}
+	changed, err := c.defaultSwitched(m, *cmd.IsDefault, status)
+	return append(events, changed...), err
+}
+
+func (c *Customer) defaultSwitched(m *Method, on bool, status Status) ([]Event, error) {
+	switch {
+	case on:
+		return c.makeDefault(m, status, CauseRequested)
+	case c.Default == m.ID:
+		return []Event{DefaultChanged{From: m.ID, Cause: CauseRequested}}, nil
+	default:
+		return nil, nil
+	}
+}
+
+func statusChanged(m *Method, to Status) (Event, error) {
+	switch {
+	case m.Status == StatusActive && to == StatusPaused:
+		return MethodPaused{MethodID: m.ID}, nil
+	case m.Status == StatusPaused && to == StatusActive:
+		return MethodResumed{MethodID: m.ID}, nil
+	default:
+		return nil, Refuse(CodeMethodNotActive, "payment method %s is %s and cannot be made %s", m.ID, m.Status, to)
+	}
+}
+
+// updated returns the members that really change, or nil when none does.
+func updated(m *Method, cmd UpdateMethod) (*MethodUpdated, error) {
+	e := MethodUpdated{
+		MethodID:   m.ID,
+		ExternalID: changedString(m.ExternalID, cmd.ExternalID),
+		Provider:   changedString(m.Provider, cmd.Provider),
+		ProviderID: changedString(m.ProviderID, cmd.ProviderID),
+	}
+	before := Address{}
+	if m.Personal.BillingAddress != nil {
+		before = *m.Personal.BillingAddress
+	}
+	if cmd.BillingAddress != nil && *cmd.BillingAddress != before {
+		e.Personal.BillingAddress = cmd.BillingAddress
+	}
+	merged := mergeMetadata(m.Personal.Metadata, cmd)
+	if len(merged) > MaxMetadataKeys {
+		return nil, invalid("body.metadata", "would have more than 50 keys")
+	}
+	if !maps.Equal(merged, m.Personal.Metadata) {
+		e.Personal.Metadata = merged
+	}
+	if e.ExternalID == nil && e.Provider == nil && e.ProviderID == nil && e.Personal.BillingAddress == nil && e.Personal.Metadata == nil {
+		return nil, nil
+	}
+	return &e, nil
+}
+
+func changedString(before string, after *string) *string {
+	if after == nil || *after == before {
+		return nil
+	}
+	return after
+}
+
+func mergeMetadata(before map[string]string, cmd UpdateMethod) map[string]string {
+	merged := map[string]string{}
+	if !cmd.ClearMetadata {
+		maps.Copy(merged, before)
+	}
+	for key, value := range cmd.Metadata {
+		if value == nil {
+			delete(merged, key)
+		} else {
+			merged[key] = *value
+		}
+	}
+	return merged
+}
+
+// detach refuses with payment_method.not_found, .in_use, .not_active,
+// precondition.failed and validation.failed (promote). Detaching again is
+// accepted and changes nothing. The default moves first, so that at no prefix of
+// the stream a detached method is the default.
+func (c *Customer) detach(cmd DetachMethod) ([]Event, error) {
+	m, ok := c.Methods[cmd.MethodID]
+	if !ok {
+		return nil, Refuse(CodeMethodNotFound, "there is no payment method %s", cmd.MethodID)
+	}
+	if !m.Attached() {
+		return nil, nil
+	}
+	if err := cmd.IfVersion.check(m); err != nil {
+		return nil, err
+	}
+	if len(m.InUseBy) > 0 {
+		refusal := Refuse(CodeMethodInUse, "payment method %s is in use by an active subscription; replace it there first", m.ID)
+		refusal.InUseBy = slices.Clone(m.InUseBy)
+		return nil, refusal
+	}
+	var events []Event
+	switch {
+	case cmd.Promote != "":
+		next, ok := c.Methods[cmd.Promote]
+		if !ok || !next.Attached() || next.ID == m.ID {
+			return nil, invalid("query.promote", "must name another attached payment method of this customer")
+		}
+		promoted, err := c.makeDefault(next, next.Status, CausePromoted)
+		if err != nil {
+			return nil, err
+		}
+		events = promoted
+	case c.Default == m.ID:
+		events = []Event{DefaultChanged{From: m.ID, Cause: CauseDetached}}
+	}
+	return append(events, MethodDetached{MethodID: m.ID}), nil
+}
+
+func invalid(location, message string) *Error {
+	return &Error{
+		Code: CodeValidationFailed, Message: "the request is not valid",
+		Faults: []Fault{{Location: location, Message: message, Code: CodeValidationFailed}},
+	}
+}

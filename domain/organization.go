@@ -1,0 +1,175 @@
+package domain
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// Mode says whether an organization is for trying out or for real.
+type Mode string
+
+// The modes. The first key of an organization fixes its mode for good.
+const (
+	ModeTest Mode = "test"
+	ModeLive Mode = "live"
+)
+
+// DefaultPolicy says when an attach makes the default without being asked.
+type DefaultPolicy string
+
+// The default policies.
+const (
+	DefaultFirst    DefaultPolicy = "first"    // the first attached method
+	DefaultExplicit DefaultPolicy = "explicit" // only when asked
+	DefaultLatest   DefaultPolicy = "latest"   // every newly attached method
+)
+
+// DuplicatePolicy says what attaching a known fingerprint does.
+type DuplicatePolicy string
+
+// The duplicate policies.
+const (
+	DuplicateReturnExisting DuplicatePolicy = "return_existing"
+	DuplicateReject         DuplicatePolicy = "reject"
+	DuplicateAllow          DuplicatePolicy = "allow"
+)
+
+// Settings are an organization's choices.
+type Settings struct {
+	DefaultPolicy     DefaultPolicy   `json:"default_policy"`
+	DuplicatePolicy   DuplicatePolicy `json:"duplicate_policy"`
+	ExpiryWindowsDays []int           `json:"expiry_windows_days"` // descending, days before expiry
+	TimeZone          string          `json:"time_zone"`           // IANA name
+	RedirectHosts     []string        `json:"redirect_hosts"`
+}
+
+// DefaultSettings are those of an organization that has chosen nothing.
+func DefaultSettings() Settings {
+	return Settings{
+		DefaultPolicy: DefaultFirst, DuplicatePolicy: DuplicateReturnExisting,
+		ExpiryWindowsDays: []int{30, 7, 1}, TimeZone: "UTC", RedirectHosts: []string{},
+	}
+}
+
+// APIKey is an issued key. Its secret is not here: MAC is the keyed hash of it.
+type APIKey struct {
+	ID        string    `json:"id"`
+	MAC       string    `json:"mac"` // hex
+	Name      string    `json:"name,omitempty"`
+	Scopes    []string  `json:"scopes"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	CreatedAt time.Time `json:"created_at"`
+	RevokedAt time.Time `json:"revoked_at,omitzero"`
+}
+
+// Organization is the state of one organization's stream.
+type Organization struct {
+	ID        string
+	Version   uint64
+	Mode      Mode // "" until its first key
+	Settings  Settings
+	Keys      map[string]APIKey
+	CreatedAt time.Time
+	UpdatedAt time.Time // of its settings
+}
+
+// Evolve folds an event into the organization.
+func (o *Organization) Evolve(e Event, at time.Time) {
+	o.Version++
+	switch e := e.(type) {
+	case OrganizationCreated:
+		o.Mode, o.CreatedAt, o.UpdatedAt = e.Mode, at, at
+	case OrganizationUpdated:
+		o.Settings, o.UpdatedAt = e.Settings, at
+	case KeyCreated:
+		o.Keys = withKey(o.Keys, e.Key)
+	case KeyRevoked:
+		key := o.Keys[e.KeyID]
+		key.RevokedAt = at
+		o.Keys = withKey(o.Keys, key)
+	}
+}
+
+func withKey(keys map[string]APIKey, key APIKey) map[string]APIKey {
+	next := maps.Clone(keys)
+	if next == nil {
+		next = map[string]APIKey{}
+	}
+	next[key.ID] = key
+	return next
+}
+
+// Clone returns a copy that can evolve alone.
+func (o *Organization) Clone() State {
+	next := *o
+	return &next
+}
+
+// Decide answers a command on one organization: forbidden for a key of the other
+// mode, api_key.not_found, validation.failed.
+func (o *Organization) Decide(cmd Command, now time.Time) ([]Event, error) {
+	switch cmd := cmd.(type) {
+	case OpenOrganization:
+		return o.open(cmd.Mode)
+	case CreateKey:
+		events, err := o.open(cmd.Mode)
+		if err != nil {
+			return nil, err
+		}
+		cmd.Key.CreatedAt = now
+		return append(events, KeyCreated{Key: cmd.Key}), nil
+	case RevokeKey:
+		key, ok := o.Keys[cmd.KeyID]
+		if !ok {
+			return nil, Refuse(CodeKeyNotFound, "there is no API key %s", cmd.KeyID)
+		}
+		if !key.RevokedAt.IsZero() {
+			return nil, nil
+		}
+		return []Event{KeyRevoked{KeyID: cmd.KeyID}}, nil
+	case UpdateSettings:
+		return o.updateSettings(cmd), nil
+	default:
+		return nil, Refuse(CodeInternal, "an organization does not know the command %s", cmd.CommandName())
+	}
+}
+
+func (o *Organization) open(mode Mode) ([]Event, error) {
+	switch o.Mode {
+	case mode:
+		return nil, nil
+	case "":
+		return []Event{OrganizationCreated{Organization: o.ID, Mode: mode}}, nil
+	default:
+		return nil, Refuse(CodeForbidden, "organization %s is a %s organization; it cannot have %s keys", o.ID, o.Mode, mode)
+	}
+}
+
+func (o *Organization) updateSettings(cmd UpdateSettings) []Event {
+	next := o.Settings
+	if cmd.DefaultPolicy != nil {
+		next.DefaultPolicy = *cmd.DefaultPolicy
+	}
+	if cmd.DuplicatePolicy != nil {
+		next.DuplicatePolicy = *cmd.DuplicatePolicy
+	}
+	if cmd.ExpiryWindowsDays != nil {
+		next.ExpiryWindowsDays = cmd.ExpiryWindowsDays
+	}
+	if cmd.TimeZone != nil {
+		next.TimeZone = *cmd.TimeZone
+	}
+	if cmd.RedirectHosts != nil {
+		next.RedirectHosts = cmd.RedirectHosts
+	}
+	if next.equal(o.Settings) {
+		return nil
+	}
+	return []Event{OrganizationUpdated{Settings: next}}
+}
+
+func (s Settings) equal(t Settings) bool {
+	return s.DefaultPolicy == t.DefaultPolicy && s.DuplicatePolicy == t.DuplicatePolicy && s.TimeZone == t.TimeZone &&
+		slices.Equal(s.ExpiryWindowsDays, t.ExpiryWindowsDays) && slices.Equal(s.RedirectHosts, t.RedirectHosts)
+}

@@ -1,0 +1,142 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+
+	"github.com/pmledger/pmledger/eventstore"
+)
+
+const (
+	// defaultCache holds the blocks of streams that are read again and the
+	// filters and indexes that answer "no such stream" without a read.
+	defaultCache = 128 << 20
+	// defaultMemTable is what the log writes before it must sort and write it
+	// again. Larger means fewer compactions and a longer replay after a crash.
+	defaultMemTable = 64 << 20
+)
+
+// openEngine opens the database under s.dir.
+func (s *Store) openEngine() error {
+	fresh, err := s.isFresh()
+	if err != nil {
+		return err
+	}
+	if fresh {
+		// The write-ahead log of a database that was just created is in an older
+		// format, in which a changed byte cannot be told from the end. Opening
+		// it a second time starts one in the format of our choice.
+		db, err := s.openPebble()
+		if err != nil {
+			return err
+		}
+		if err := db.Close(); err != nil {
+			return err
+		}
+	}
+	s.db, err = s.openPebble()
+	return err
+}
+
+func (s *Store) isFresh() (bool, error) {
+	if err := s.opt.FS.MkdirAll(s.dir, 0o700); err != nil {
+		return false, err
+	}
+	names, err := s.opt.FS.List(s.dir)
+	if err != nil {
+		return false, err
+	}
+	for _, n := range names {
+		if strings.HasPrefix(n, "MANIFEST-") {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// openPebble runs in a goroutine of its own because a fatal error in the engine
+// ends the goroutine that met it, see engineLog.
+func (s *Store) openPebble() (db *pebble.DB, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		db, err = pebble.Open(s.dir, s.engineOptions())
+	}()
+	<-done
+	if f := s.failure.Load(); f != nil {
+		return nil, f.cause
+	}
+	if err != nil && strings.Contains(err.Error(), "resource temporarily unavailable") {
+		return nil, fmt.Errorf("another process has it open; stop that one first: %w", err)
+	}
+	return db, err
+}
+
+func (s *Store) engineOptions() *pebble.Options {
+	log := s.opt.Logger
+	o := &pebble.Options{
+		FS:                 s.opt.FS,
+		FormatMajorVersion: pebble.FormatNewest,
+		CacheSize:          s.opt.Cache,
+		MemTableSize:       uint64(s.opt.MemTable),
+		// Four tables may wait for their flush before appends must wait.
+		MemTableStopWritesThreshold: 4,
+		Logger:                      engineLog{log, s.fail},
+		EventListener: &pebble.EventListener{
+			BackgroundError: func(err error) { log.Error("the log's engine met an error and goes on trying", "error", err) },
+			// The read that met it returns an error of its own.
+			DataCorruption: func(i pebble.DataCorruptionInfo) { log.Error("the log is damaged", "file", i.Path, "error", i.Details) },
+		},
+	}
+	for i := range o.Levels {
+		// A stream that does not exist yet must cost microseconds, not a read.
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		o.Levels[i].BlockSize = 8 << 10
+	}
+	return o
+}
+
+// lastPosition finds the head of the log.
+func (s *Store) lastPosition() (eventstore.Position, error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{recordPrefix}, UpperBound: []byte{recordPrefix + 1}})
+	if err != nil {
+		return 0, err
+	}
+	var last eventstore.Position
+	if it.Last() {
+		if last, err = keyPosition(it.Key()); err == nil {
+			var value []byte
+			if value, err = it.ValueAndErr(); err == nil {
+				_, _, err = new(decoder).decode(value, last)
+			}
+		}
+	}
+	return last, errors.Join(err, it.Close())
+}
+
+// engineLog passes the engine's talk on.
+type engineLog struct {
+	log   *slog.Logger
+	fatal func(error)
+}
+
+func (l engineLog) Infof(format string, args ...any) {
+	l.log.Debug(fmt.Sprintf(format, args...), "from", "pebble")
+}
+
+func (l engineLog) Errorf(format string, args ...any) {
+	l.log.Error(fmt.Sprintf(format, args...), "from", "pebble")
+}
+
+// Fatalf must not return: the engine relies on it. When the process is not
+// ended, its goroutine is.
+func (l engineLog) Fatalf(format string, args ...any) {
+	l.fatal(fmt.Errorf(format, args...))
+	runtime.Goexit()
+}

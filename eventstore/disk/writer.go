@@ -1,0 +1,344 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/pmledger/pmledger/eventstore"
+)
+
+// commitBytes bounds what one sync commits, so that the first in a long queue
+// does not wait for the last. One append may exceed it alone.
+const commitBytes = 4 << 20
+
+// entry is a record on its way into the log: as stored, and as read.
+type entry struct {
+	record eventstore.Record
+	value  []byte
+}
+
+// request is one Append on its way through the writer.
+type request struct {
+	stream  string
+	version uint64 // that the caller expects
+	entries []entry
+	size    int // bytes of all entries as stored
+
+	taken     bool // by the writer; guarded by the queue
+	withdrawn bool // by the caller; guarded by the queue
+
+	// The answer, valid after done: the position of the last record, or an
+	// error. conflicting is where the stream ended, for a *ConflictError.
+	position    eventstore.Position
+	err         error
+	conflicting head
+	done        chan struct{} // holds one token when the answer is there
+}
+
+// queue holds the requests that wait for the writer.
+type queue struct {
+	mu      sync.Mutex
+	waiting []*request
+	closed  bool
+	filled  chan struct{} // holds a token when the writer should look
+
+	// free are requests to use again: an Append costs no channel then.
+	free sync.Pool
+}
+
+func (q *queue) init() {
+	q.filled = make(chan struct{}, 1)
+	q.free.New = func() any { return &request{done: make(chan struct{}, 1)} }
+}
+
+func (q *queue) put(r *request) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return eventstore.ErrClosed
+	}
+	q.waiting = append(q.waiting, r)
+	q.signal()
+	return nil
+}
+
+func (q *queue) signal() {
+	select {
+	case q.filled <- struct{}{}:
+	default:
+	}
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.signal()
+}
+
+// withdraw takes r back unless the writer has it already.
+func (q *queue) withdraw(r *request) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	r.withdrawn = !r.taken
+	return r.withdrawn
+}
+
+// take moves what one commit holds to batch, waiting for the first. It returns
+// false when the queue is closed and empty.
+func (q *queue) take(batch []*request) ([]*request, bool) {
+	for {
+		q.mu.Lock()
+		n, size := 0, 0
+		for n < len(q.waiting) && size < commitBytes {
+			if r := q.waiting[n]; !r.withdrawn {
+				r.taken = true
+				size += r.size
+				batch = append(batch, r)
+			}
+			n++
+		}
+		rest := copy(q.waiting, q.waiting[n:])
+		clear(q.waiting[rest:])
+		q.waiting = q.waiting[:rest]
+		ended := q.closed && rest == 0
+		if rest > 0 {
+			q.signal()
+		}
+		q.mu.Unlock()
+		if len(batch) > 0 || ended {
+			return batch, len(batch) > 0
+		}
+		<-q.filled
+	}
+}
+
+// release gives r back for another Append.
+func (q *queue) release(r *request) {
+	clear(r.entries)
+	*r = request{entries: r.entries[:0], done: r.done}
+	q.free.Put(r)
+}
+
+// writer is the state of the one goroutine that writes.
+type writer struct {
+	*Store
+	last    eventstore.Position // of the log, the batch in the making included
+	pending map[string]head     // heads as they will be after the commit
+	key     []byte
+	value   []byte
+	taken   []*request
+}
+
+// write runs until the store closes.
+func (s *Store) write(last eventstore.Position) {
+	w := &writer{Store: s, last: last, pending: make(map[string]head)}
+	defer close(s.stopped)
+	// A fatal error ends this goroutine in the middle of a commit. Whoever
+	// waits then must hear that nobody knows.
+	defer w.abandon()
+	for {
+		batch, ok := s.queue.take(w.taken[:0])
+		w.taken = batch
+		if !ok {
+			return
+		}
+		w.commit(batch)
+		clear(batch)
+		w.taken = batch[:0]
+	}
+}
+
+// commit writes batch with one sync and answers it.
+func (w *writer) commit(batch []*request) {
+	b := w.db.NewBatch()
+	for _, r := range batch {
+		w.stage(b, r)
+	}
+	for stream, h := range w.pending {
+		w.key = headKey(w.key, stream)
+		w.value = appendHead(w.value, w.key, h)
+		_ = b.Set(w.key, w.value, nil) // a batch without an index cannot fail to grow
+	}
+	if !b.Empty() {
+		if err := b.Commit(pebble.Sync); err != nil {
+			w.fail(err)
+		}
+		if w.failure.Load() != nil {
+			return
+		}
+		w.heads.put(w.pending)
+		w.tail.add(batch)
+		clear(w.pending)
+	}
+	_ = b.Close() // nothing of it is read again
+	for _, r := range batch {
+		r.done <- struct{}{}
+	}
+}
+
+// stage gives r its place in the log and in b, or the error it ends with.
+func (w *writer) stage(b *pebble.Batch, r *request) {
+	h, ok := w.pending[r.stream]
+	if !ok {
+		var err error
+		if h, err = w.streamHead(r.stream); err != nil {
+			r.err = err
+			return
+		}
+	}
+	if h.version != r.version {
+		r.conflicting = h
+		r.err = &eventstore.ConflictError{Stream: r.stream, Expected: r.version, Actual: h.version}
+		return
+	}
+	for i := range r.entries {
+		e := &r.entries[i]
+		w.last++
+		e.record.Position = w.last
+		seal(e.value, w.last, h.last)
+		w.key = recordKey(w.key, w.last)
+		_ = b.Set(w.key, e.value, nil) // as above
+		h = head{version: e.record.Version, last: w.last}
+	}
+	w.pending[r.stream] = h
+	r.position = w.last
+}
+
+// abandon answers everybody when the writer ends for good.
+func (w *writer) abandon() {
+	w.queue.close()
+	for _, r := range w.taken {
+		r.err = fmt.Errorf("%w: %w", eventstore.ErrUnknownOutcome, w.unusable())
+		r.done <- struct{}{}
+	}
+	for {
+		batch, ok := w.queue.take(nil)
+		if !ok {
+			return
+		}
+		for _, r := range batch {
+			r.err = w.unusable()
+			r.done <- struct{}{}
+		}
+	}
+}
+
+// Append implements eventstore.Store. Data and metadata are copied. The records
+// of one call may take up to 8 MiB as stored.
+func (s *Store) Append(ctx context.Context, stream string, version uint64, records []eventstore.NewRecord) (eventstore.Position, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if err := checkAppend(stream, records); err != nil {
+		return 0, err
+	}
+	if err := s.unusable(); err != nil {
+		return 0, err
+	}
+	if err := s.gate.Check(); err != nil {
+		return 0, err
+	}
+	r := s.queue.free.Get().(*request)
+	r.fill(stream, version, records)
+	if err := s.queue.put(r); err != nil {
+		if failed := s.unusable(); failed != nil {
+			return 0, failed
+		}
+		return 0, err
+	}
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+		if s.queue.withdraw(r) {
+			return 0, ctx.Err()
+		}
+		return 0, fmt.Errorf("%w: %w", eventstore.ErrUnknownOutcome, ctx.Err())
+	}
+	position, err, at := r.position, r.err, r.conflicting
+	s.queue.release(r)
+	if conflict := (*eventstore.ConflictError)(nil); errors.As(err, &conflict) {
+		return s.repeated(ctx, conflict, at, records)
+	}
+	return position, err
+}
+
+// checkAppend refuses what no log can hold.
+func checkAppend(stream string, records []eventstore.NewRecord) error {
+	if len(records) == 0 {
+		return errors.New("an append needs at least one record")
+	}
+	if stream == "" || len(stream) > maxName {
+		return fmt.Errorf("the name of a stream has 1 to %d bytes, not %d", maxName, len(stream))
+	}
+	size := 0
+	for i := range records {
+		if n := len(records[i].Type); n > maxName {
+			return fmt.Errorf("the name of a record's type has up to %d bytes, not %d", maxName, n)
+		}
+		size += encodedSize(stream, &records[i])
+	}
+	if size > maxAppendBytes {
+		return fmt.Errorf("an append holds up to %d bytes, not %d", maxAppendBytes, size)
+	}
+	return nil
+}
+
+// fill encodes records for the writer, in one piece of memory that the tail
+// keeps afterwards.
+func (r *request) fill(stream string, version uint64, records []eventstore.NewRecord) {
+	r.stream, r.version, r.size = stream, version, 0
+	for i := range records {
+		r.size += encodedSize(stream, &records[i])
+	}
+	buf := make([]byte, 0, r.size)
+	for i := range records {
+		n, start := &records[i], len(buf)
+		v := version + uint64(i) + 1
+		buf = encode(buf, stream, v, n)
+		value := buf[start:len(buf):len(buf)]
+		data := len(value) - crcSize - len(n.Data)
+		meta := data - len(n.Metadata)
+		r.entries = append(r.entries, entry{value: value, record: eventstore.Record{
+			ID: n.ID, Stream: stream, Version: v, Type: n.Type,
+			Metadata: value[meta:data:data], Data: value[data : data+len(n.Data) : data+len(n.Data)],
+		}})
+	}
+}
+
+// repeated turns a conflict into the first answer when exactly these records
+// already stand at the place they are meant for.
+func (s *Store) repeated(ctx context.Context, conflict *eventstore.ConflictError, at head, records []eventstore.NewRecord) (eventstore.Position, error) {
+	n := uint64(len(records))
+	if conflict.Expected >= at.version || n > at.version-conflict.Expected {
+		return 0, conflict
+	}
+	var dec decoder
+	var found eventstore.Position
+	for p := at.last; p != 0; {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		r, back, err := s.record(&dec, p)
+		if err != nil {
+			return 0, err
+		}
+		if r.Version <= conflict.Expected {
+			return found, nil
+		}
+		if i := r.Version - conflict.Expected - 1; i < n {
+			if r.ID != records[i].ID {
+				return 0, conflict
+			}
+			if i == n-1 {
+				found = p
+			}
+		}
+		p = back
+	}
+	return found, nil
+}

@@ -1,0 +1,292 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pmledger/pmledger/domain"
+)
+
+// Bounds of Execute. A conflict can only come from another process, since
+// commands on one stream queue inside this one.
+const (
+	MaxConflicts = 8 // lost races before a command is refused with conflict
+	MaxUnknown   = 4 // identical appends while the outcome stays unknown
+)
+
+// Ledger runs commands against the log. It is safe for concurrent use; commands
+// on one stream are decided one after the other, in the order they came.
+type Ledger struct {
+	store   Store
+	now     func() time.Time
+	newID   func() uuid.UUID
+	folds   *foldCache
+	written atomic.Uint64 // position of the newest append of this process
+}
+
+// LedgerOptions are the parts of a Ledger that a test may want to hold still.
+type LedgerOptions struct {
+	Now   func() time.Time // required
+	NewID func() uuid.UUID // required; ids of commands without an idempotency key
+	// CachedRecords bounds the folded states kept in memory, counted in the
+	// records they were folded from. 0: 1 << 20.
+	CachedRecords int
+}
+
+// NewLedger makes a Ledger on a store.
+func NewLedger(store Store, o LedgerOptions) *Ledger {
+	if o.CachedRecords == 0 {
+		o.CachedRecords = 1 << 20
+	}
+	return &Ledger{store: store, now: o.Now, newID: o.NewID, folds: newFoldCache(o.CachedRecords)}
+}
+
+// Request is a command on its way into a stream, with what the record shall say
+// about who asked.
+type Request struct {
+	Stream      string
+	CommandID   string // idempotency key; "" for a command that is not repeated
+	RequestMAC  string // required with a CommandID: the keyed hash of the canonical request
+	Actor       string
+	Reason      string
+	Correlation string
+	Causation   string
+	Traceparent string
+	// Prepare returns the command. It is called once at most, and not at all
+	// for a repeat: this is where a gateway is asked.
+	Prepare func(ctx context.Context) (domain.Command, error)
+}
+
+// Result is what a command led to.
+type Result struct {
+	State    domain.State   // of the stream after the command's own records
+	Version  uint64         // of the stream then
+	Events   []domain.Event // the command's own; none when it changed nothing
+	Position Position       // of its last record, or of the stream's when it changed nothing
+	Replayed bool           // the command was recorded before
+}
+
+// Execute decides a command on the present state of its stream and appends what
+// follows. It returns when that is durable.
+//
+// A command id that the stream already holds is not decided again: its result is
+// rebuilt from its own records. With another RequestMAC it is refused
+// (idempotency_key.reused). A refusal recorded as an event comes back as the
+// error, together with its result. Other codes: those of the command's Decide;
+// conflict after MaxConflicts races lost to other processes; storage.full;
+// store.unavailable when the outcome could not be found out.
+func (l *Ledger) Execute(ctx context.Context, req Request) (Result, error) {
+	cached, err := l.folds.acquire(ctx, req.Stream)
+	if err != nil {
+		return Result{}, err
+	}
+	defer l.folds.release(cached)
+	x := &execution{Ledger: l, Request: req, fold: cached.fold}
+	if x.CommandID == "" {
+		x.CommandID = l.newID().String()
+	}
+	x.fold.watched = x.CommandID
+	result, err := x.run(ctx)
+	if x.RequestMAC == "" {
+		delete(x.fold.commands, x.CommandID)
+	}
+	if err != nil {
+		return result, refusalOf(err)
+	}
+	return result, domain.RefusalIn(result.Events)
+}
+
+// execution is one command being executed. It holds its stream's fold alone.
+type execution struct {
+	*Ledger
+	Request
+	fold    *fold
+	command domain.Command
+}
+
+// run: catch up, look whether the command is there already, decide, append; again
+// after a lost race.
+func (x *execution) run(ctx context.Context) (Result, error) {
+	for range MaxConflicts {
+		if _, err := x.fold.read(ctx, x.store, 0); err != nil {
+			return Result{}, err
+		}
+		if known, ok := x.fold.commands[x.CommandID]; ok {
+			return x.replay(ctx, known)
+		}
+		if x.command == nil {
+			command, err := x.Prepare(ctx)
+			if err != nil {
+				return Result{}, err
+			}
+			x.command = command
+		}
+		result, err := x.decideAndAppend(ctx)
+		if conflict := (*ConflictError)(nil); !errors.As(err, &conflict) {
+			return result, err
+		}
+	}
+	return Result{}, domain.Refuse(domain.CodeConflict, "the stream is being changed by others; try again")
+}
+
+// replay rebuilds the result of a recorded command from its own records.
+func (x *execution) replay(ctx context.Context, known command) (Result, error) {
+	if known.mac != x.RequestMAC {
+		return Result{}, domain.Refuse(domain.CodeKeyReused, "the idempotency key was used before with another request")
+	}
+	then := newFold(x.Stream)
+	history, err := then.read(ctx, x.store, known.last)
+	if err != nil {
+		return Result{}, err
+	}
+	result := Result{State: then.state, Version: then.version, Position: then.position, Replayed: x.command == nil}
+	result.Events = history[known.first-1:]
+	return result, nil
+}
+
+func (x *execution) decideAndAppend(ctx context.Context) (Result, error) {
+	f := x.fold
+	now := x.now().UTC().Truncate(time.Millisecond)
+	if now.Before(f.last) {
+		now = f.last
+	}
+	events, err := f.state.Decide(x.command, now)
+	if err != nil {
+		return Result{}, err
+	}
+	if len(events) == 0 && x.RequestMAC != "" {
+		events = []domain.Event{domain.CommandAccepted{Command: x.command.CommandName()}}
+	}
+	if len(events) == 0 {
+		return Result{State: f.state, Version: f.version, Position: f.position}, nil
+	}
+	next := f.state.Clone()
+	records := make([]NewRecord, len(events))
+	tail := f.tail
+	for i, e := range events {
+		if err := domain.Contradiction(next, e); err != nil {
+			return Result{}, fmt.Errorf("command %s would break stream %s: %w", x.command.CommandName(), x.Stream, err)
+		}
+		next.Evolve(e, now)
+		records[i], tail, err = x.record(e, i, now, tail)
+		if err != nil {
+			return Result{}, err
+		}
+	}
+	position, err := x.append(ctx, records)
+	if err != nil {
+		return Result{}, err
+	}
+	f.state, f.tail, f.last, f.position = next, tail, now, position
+	if x.RequestMAC != "" {
+		f.commands[x.CommandID] = command{mac: x.RequestMAC, first: f.version + 1, last: f.version + uint64(len(records))}
+	}
+	f.version += uint64(len(records))
+	return Result{State: next, Version: f.version, Events: events, Position: position}, nil
+}
+
+// record writes the index-th event of the command as it will be stored, and
+// returns its leaf hash.
+func (x *execution) record(e domain.Event, index int, at time.Time, prev string) (NewRecord, string, error) {
+	name, data, err := domain.Encode(e)
+	if err != nil {
+		return NewRecord{}, "", err
+	}
+	metadata, err := Metadata{
+		Time: at, Schema: domain.Schema, Prev: prev, CommandID: x.CommandID, RequestMAC: x.RequestMAC, Actor: x.Actor,
+		Reason: x.Reason, Correlation: x.Correlation, Causation: x.Causation, Traceparent: x.Traceparent,
+	}.Encode()
+	if err != nil {
+		return NewRecord{}, "", err
+	}
+	r := NewRecord{ID: EventID(x.Stream, x.CommandID, index), Type: name, Data: data, Metadata: metadata}
+	version := x.fold.version + uint64(index) + 1
+	return r, LeafHash(x.Stream, version, r.ID, r.Type, r.Metadata, r.Data), nil
+}
+
+// append repeats an append whose outcome is unknown until the store tells: the
+// identical repeat either finds the first one or a stream that has moved on.
+func (x *execution) append(ctx context.Context, records []NewRecord) (Position, error) {
+	var position Position
+	var err error
+	for range MaxUnknown {
+		position, err = x.store.Append(ctx, x.Stream, x.fold.version, records)
+		if !errors.Is(err, ErrUnknownOutcome) || ctx.Err() != nil {
+			break
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	for {
+		seen := x.written.Load()
+		if uint64(position) <= seen || x.written.CompareAndSwap(seen, uint64(position)) {
+			return position, nil
+		}
+	}
+}
+
+// Written is the position of the newest append that this process made: what its
+// own clients must be able to read.
+func (l *Ledger) Written() Position { return Position(l.written.Load()) }
+
+// State returns the present state of a stream and its version. The state is
+// shared and must not be changed.
+func (l *Ledger) State(ctx context.Context, stream string) (domain.State, uint64, error) {
+	cached, err := l.folds.acquire(ctx, stream)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer l.folds.release(cached)
+	if _, err := cached.fold.read(ctx, l.store, 0); err != nil {
+		return nil, 0, refusalOf(err)
+	}
+	return cached.fold.state, cached.fold.version, nil
+}
+
+// StateAt returns the state of a stream as it was at the given time, inclusive.
+func (l *Ledger) StateAt(ctx context.Context, stream string, at time.Time) (domain.State, error) {
+	then := newFold(stream)
+	for r, err := range l.store.Stream(ctx, stream, 1) {
+		if err != nil {
+			return nil, refusalOf(err)
+		}
+		meta, err := DecodeMetadata(r.Metadata)
+		if err != nil {
+			return nil, &BrokenStreamError{Stream: stream, Version: r.Version, Position: r.Position, Cause: err}
+		}
+		if meta.Time.After(at) {
+			break
+		}
+		if _, err := then.add(r); err != nil {
+			return nil, err
+		}
+	}
+	return then.state, nil
+}
+
+// Head is the position of the log's last record.
+func (l *Ledger) Head(ctx context.Context) (Position, error) {
+	head, err := l.store.Head(ctx)
+	if err != nil {
+		return 0, refusalOf(err)
+	}
+	return head, nil
+}
+
+// refusalOf gives the store's errors the codes that callers know.
+func refusalOf(err error) error {
+	switch {
+	case errors.Is(err, ErrFull):
+		return domain.Refuse(domain.CodeStorageFull, "the disk is nearly full; writes resume by themselves when there is room")
+	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrUnknownOutcome), errors.Is(err, ErrClosed):
+		return domain.Refuse(domain.CodeStoreUnavailable, "the event store cannot be reached; try again")
+	default:
+		return err
+	}
+}
