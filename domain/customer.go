@@ -37,11 +37,14 @@ type Customer struct {
 	Default      MethodID // "" for none
 }
 
-// Evolve folds an event into the customer.
+// Evolve folds an event into the customer. It takes any event; what it makes of
+// one that Contradiction names means nothing, but is no panic either.
 func (c *Customer) Evolve(e Event, at time.Time) {
 	c.Version++
 	for _, id := range MethodsOf(e) {
-		c.Methods[id] = c.Methods[id].Evolve(id, e, at, c.Version)
+		if next := c.Methods[id].Evolve(id, e, at, c.Version); next != nil {
+			c.Methods[id] = next
+		}
 	}
 	if changed, ok := e.(DefaultChanged); ok {
 		c.Default = changed.To

@@ -1,13 +1,19 @@
 package domain
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
+	"unicode/utf8"
 )
 
-// MaxMetadataKeys is how many keys a method's metadata may have after a merge.
-const MaxMetadataKeys = 50
+// Limits of a method's metadata, after a merge.
+const (
+	MaxMetadataKeys        = 50
+	MaxMetadataKeyLength   = 40  // characters
+	MaxMetadataValueLength = 500 // characters
+)
 
 // Decide answers a command on one customer. Refusals are *Error; the functions
 // below name their codes.
@@ -40,12 +46,13 @@ func RefusalIn(events []Event) error {
 	return nil
 }
 
-// attach refuses with validation.failed (the token is of another type),
-// customer.too_many_methods and payment_method.not_active; under the policy
-// "reject" a duplicate leads to an event that RefusalIn reads.
+// attach refuses with validation.failed (the token is of another type; metadata
+// beyond its limits; a default without a customer), customer.too_many_methods,
+// payment_method.not_active, and conflict for an id that is taken; under the
+// policy "reject" a duplicate leads to an event that RefusalIn reads.
 func (c *Customer) attach(cmd AttachMethod, now time.Time) ([]Event, error) {
-	if cmd.Type != cmd.Facts.Type {
-		return nil, invalid("body.type", "the token stands for a "+string(cmd.Facts.Type))
+	if err := c.checkAttach(cmd); err != nil {
+		return nil, err
 	}
 	var events []Event
 	if existing := c.duplicateOf(cmd.Facts.Fingerprint); existing != nil {
@@ -79,6 +86,20 @@ func (c *Customer) attach(cmd AttachMethod, now time.Time) ([]Event, error) {
 	return append(events, expiryOf(attached, cmd.Policy.ExpiryWindowsDays, now)...), nil
 }
 
+func (c *Customer) checkAttach(cmd AttachMethod) error {
+	if c.Methods[cmd.MethodID] != nil {
+		return Refuse(CodeConflict, "there already is a payment method %s", cmd.MethodID)
+	}
+	var faults []Fault
+	if cmd.Type != cmd.Facts.Type {
+		faults = append(faults, fault("body.type", "the token stands for a "+string(cmd.Facts.Type)))
+	}
+	if cmd.SetAsDefault && c.ID == "" {
+		faults = append(faults, fault("body.set_as_default", "needs a customer"))
+	}
+	return refuseFaults(append(faults, metadataFaults(cmd.Personal.Metadata)...))
+}
+
 func (c *Customer) methodAttached(cmd AttachMethod) MethodAttached {
 	e := MethodAttached{
 		MethodID: cmd.MethodID, Organization: c.Organization, Customer: c.ID, ExternalID: cmd.ExternalID,
@@ -88,7 +109,7 @@ func (c *Customer) methodAttached(cmd AttachMethod) MethodAttached {
 	if cmd.Paused {
 		e.Status = StatusPaused
 	}
-	if card := cmd.Facts.Card; card != nil {
+	if card := cmd.Facts.Card; card != nil && card.ExpYear > 0 && card.ExpMonth >= 1 && card.ExpMonth <= 12 {
 		e.ExpiresAt = CardExpiry(card.ExpYear, card.ExpMonth, cmd.Policy.Location)
 	}
 	return e
@@ -125,9 +146,13 @@ func (c *Customer) becomesDefault(cmd AttachMethod) (DefaultCause, bool) {
 	}
 }
 
-// makeDefault refuses with payment_method.not_active. status is what the method
-// will have when this command is done.
+// makeDefault refuses with payment_method.not_active, and with validation.failed
+// for a method without a customer. status is what the method will have when this
+// command is done.
 func (c *Customer) makeDefault(m *Method, status Status, cause DefaultCause) ([]Event, error) {
+	if c.ID == "" {
+		return nil, invalid("body.is_default", "needs a customer; this payment method has none")
+	}
 	if c.Default == m.ID {
 		return nil, nil
 	}
@@ -137,8 +162,8 @@ func (c *Customer) makeDefault(m *Method, status Status, cause DefaultCause) ([]
 	return []Event{DefaultChanged{From: c.Default, To: m.ID, Cause: cause}}, nil
 }
 
-// setDefault refuses with payment_method.not_found, .detached, .not_active and
-// precondition.failed.
+// setDefault refuses with payment_method.not_found, .detached, .not_active,
+// precondition.failed and validation.failed.
 func (c *Customer) setDefault(cmd SetDefault) ([]Event, error) {
 	m, err := c.attached(cmd.MethodID)
 	if err != nil {
@@ -221,8 +246,8 @@ func updated(m *Method, cmd UpdateMethod) (*MethodUpdated, error) {
 		e.Personal.BillingAddress = cmd.BillingAddress
 	}
 	merged := mergeMetadata(m.Personal.Metadata, cmd)
-	if len(merged) > MaxMetadataKeys {
-		return nil, invalid("body.metadata", "would have more than 50 keys")
+	if err := refuseFaults(metadataFaults(merged)); err != nil {
+		return nil, err
 	}
 	if !maps.Equal(merged, m.Personal.Metadata) {
 		e.Personal.Metadata = merged
@@ -231,6 +256,27 @@ func updated(m *Method, cmd UpdateMethod) (*MethodUpdated, error) {
 		return nil, nil
 	}
 	return &e, nil
+}
+
+// metadataFaults names every limit that metadata breaks, without its keys and
+// values: they are the caller's, and personal.
+func metadataFaults(metadata map[string]string) []Fault {
+	longKey, longValue := false, false
+	for key, value := range metadata {
+		longKey = longKey || key == "" || utf8.RuneCountInString(key) > MaxMetadataKeyLength
+		longValue = longValue || utf8.RuneCountInString(value) > MaxMetadataValueLength
+	}
+	var faults []Fault
+	if len(metadata) > MaxMetadataKeys {
+		faults = append(faults, fault("body.metadata", fmt.Sprintf("would have %d keys; at most %d are kept", len(metadata), MaxMetadataKeys)))
+	}
+	if longKey {
+		faults = append(faults, fault("body.metadata", fmt.Sprintf("has a key that is empty or longer than %d characters", MaxMetadataKeyLength)))
+	}
+	if longValue {
+		faults = append(faults, fault("body.metadata", fmt.Sprintf("has a value longer than %d characters", MaxMetadataValueLength)))
+	}
+	return faults
 }
 
 func changedString(before string, after *string) *string {
@@ -291,11 +337,4 @@ func (c *Customer) detach(cmd DetachMethod) ([]Event, error) {
 		events = []Event{DefaultChanged{From: m.ID, Cause: CauseDetached}}
 	}
 	return append(events, MethodDetached{MethodID: m.ID}), nil
-}
-
-func invalid(location, message string) *Error {
-	return &Error{
-		Code: CodeValidationFailed, Message: "the request is not valid",
-		Faults: []Fault{{Location: location, Message: message, Code: CodeValidationFailed}},
-	}
 }

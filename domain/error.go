@@ -76,3 +76,19 @@ func CodeOf(err error) Code {
 	}
 	return CodeInternal
 }
+
+// refuseFaults makes one validation.failed of all faults, or nil of none.
+func refuseFaults(faults []Fault) error {
+	if len(faults) == 0 {
+		return nil
+	}
+	return &Error{Code: CodeValidationFailed, Message: "the request is not valid", Faults: faults}
+}
+
+func fault(location, message string) Fault {
+	return Fault{Location: location, Message: message, Code: CodeValidationFailed}
+}
+
+func invalid(location, message string) error {
+	return refuseFaults([]Fault{fault(location, message)})
+}

@@ -2,7 +2,6 @@ package domain
 
 import (
 	"encoding/hex"
-	"regexp"
 	"strings"
 
 	"github.com/google/uuid"
@@ -17,7 +16,10 @@ type MethodID string
 func NewMethodID(u uuid.UUID) MethodID { return MethodID("pm_" + hex.EncodeToString(u[:])) }
 
 // Valid tells whether id has the form of a method id.
-func (id MethodID) Valid() bool { return methodIDForm.MatchString(string(id)) }
+func (id MethodID) Valid() bool {
+	digits, ok := strings.CutPrefix(string(id), "pm_")
+	return ok && isHex32(digits)
+}
 
 // EventID writes the id of a record as it is shown outside: "evt_" and 32 hex digits.
 func EventID(u uuid.UUID) string { return "evt_" + hex.EncodeToString(u[:]) }
@@ -25,26 +27,42 @@ func EventID(u uuid.UUID) string { return "evt_" + hex.EncodeToString(u[:]) }
 // ParseEventID reads the outside form of a record's id.
 func ParseEventID(s string) (uuid.UUID, bool) {
 	digits, ok := strings.CutPrefix(s, "evt_")
-	if !ok || len(digits) != 32 || strings.ToLower(digits) != digits {
+	if !ok || !isHex32(digits) {
 		return uuid.UUID{}, false
 	}
 	u, err := uuid.Parse(digits)
 	return u, err == nil
 }
 
-var (
-	methodIDForm     = regexp.MustCompile(`^pm_[0-9a-f]{32}$`)
-	organizationForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-	customerForm     = regexp.MustCompile(`^[A-Za-z0-9_.:@-]{1,128}$`)
-)
-
 // ValidOrganization tells whether s may name an organization: [A-Za-z0-9_-]{1,64}.
-func ValidOrganization(s string) bool { return organizationForm.MatchString(s) }
+func ValidOrganization(s string) bool {
+	return len(s) >= 1 && len(s) <= 64 && madeOf(s, "_-")
+}
 
 // ValidCustomer tells whether s may name a customer: [A-Za-z0-9_.:@-]{1,128},
 // but not "." or "..", which a URL path would swallow.
 func ValidCustomer(s string) bool {
-	return customerForm.MatchString(s) && s != "." && s != ".."
+	return len(s) >= 1 && len(s) <= 128 && madeOf(s, "_.:@-") && s != "." && s != ".."
+}
+
+// madeOf tells whether s is made of ASCII letters, digits and the given marks.
+func madeOf(s, marks string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && strings.IndexByte(marks, c) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func isHex32(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return len(s) == 32
 }
 
 // CustomerStream names the stream that holds everything about one customer. A

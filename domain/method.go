@@ -183,10 +183,14 @@ func (m *Method) Label() (text string, personal bool) {
 }
 
 // Evolve folds one event into the method and returns its next state. m is nil
-// before MethodAttached. version is the stream's version with this event.
+// before MethodAttached, and stays nil for an event about a method that was never
+// attached. version is the stream's version with this event.
 func (m *Method) Evolve(id MethodID, e Event, at time.Time, version uint64) *Method {
 	if attached, ok := e.(MethodAttached); ok {
 		return newMethod(attached, at, version)
+	}
+	if m == nil {
+		return nil
 	}
 	next := *m
 	switch e := e.(type) {

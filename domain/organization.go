@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -107,18 +108,14 @@ func (o *Organization) Clone() State {
 }
 
 // Decide answers a command on one organization: forbidden for a key of the other
-// mode, api_key.not_found, validation.failed.
+// mode, api_key.not_found, conflict for a key id that is taken, validation.failed
+// for settings.
 func (o *Organization) Decide(cmd Command, now time.Time) ([]Event, error) {
 	switch cmd := cmd.(type) {
 	case OpenOrganization:
 		return o.open(cmd.Mode)
 	case CreateKey:
-		events, err := o.open(cmd.Mode)
-		if err != nil {
-			return nil, err
-		}
-		cmd.Key.CreatedAt = now
-		return append(events, KeyCreated{Key: cmd.Key}), nil
+		return o.createKey(cmd, now)
 	case RevokeKey:
 		key, ok := o.Keys[cmd.KeyID]
 		if !ok {
@@ -129,7 +126,7 @@ func (o *Organization) Decide(cmd Command, now time.Time) ([]Event, error) {
 		}
 		return []Event{KeyRevoked{KeyID: cmd.KeyID}}, nil
 	case UpdateSettings:
-		return o.updateSettings(cmd), nil
+		return o.updateSettings(cmd)
 	default:
 		return nil, Refuse(CodeInternal, "an organization does not know the command %s", cmd.CommandName())
 	}
@@ -146,7 +143,27 @@ func (o *Organization) open(mode Mode) ([]Event, error) {
 	}
 }
 
-func (o *Organization) updateSettings(cmd UpdateSettings) []Event {
+// createKey: asking again for a key that is there, unchanged and in force,
+// changes nothing. A key that was revoked stays revoked.
+func (o *Organization) createKey(cmd CreateKey, now time.Time) ([]Event, error) {
+	events, err := o.open(cmd.Mode)
+	if err != nil {
+		return nil, err
+	}
+	if known, ok := o.Keys[cmd.Key.ID]; ok {
+		if known.MAC == cmd.Key.MAC && slices.Equal(known.Scopes, cmd.Key.Scopes) && known.RevokedAt.IsZero() {
+			return nil, nil
+		}
+		return nil, Refuse(CodeConflict, "there already is an API key %s", cmd.Key.ID)
+	}
+	cmd.Key.CreatedAt = now
+	return append(events, KeyCreated{Key: cmd.Key}), nil
+}
+
+func (o *Organization) updateSettings(cmd UpdateSettings) ([]Event, error) {
+	if err := refuseFaults(cmd.faults()); err != nil {
+		return nil, err
+	}
 	next := o.Settings
 	if cmd.DefaultPolicy != nil {
 		next.DefaultPolicy = *cmd.DefaultPolicy
@@ -155,7 +172,11 @@ func (o *Organization) updateSettings(cmd UpdateSettings) []Event {
 		next.DuplicatePolicy = *cmd.DuplicatePolicy
 	}
 	if cmd.ExpiryWindowsDays != nil {
-		next.ExpiryWindowsDays = cmd.ExpiryWindowsDays
+		windows := slices.Clone(cmd.ExpiryWindowsDays)
+		slices.Sort(windows)
+		windows = slices.Compact(windows)
+		slices.Reverse(windows)
+		next.ExpiryWindowsDays = windows
 	}
 	if cmd.TimeZone != nil {
 		next.TimeZone = *cmd.TimeZone
@@ -164,9 +185,39 @@ func (o *Organization) updateSettings(cmd UpdateSettings) []Event {
 		next.RedirectHosts = cmd.RedirectHosts
 	}
 	if next.equal(o.Settings) {
-		return nil
+		return nil, nil
 	}
-	return []Event{OrganizationUpdated{Settings: next}}
+	return []Event{OrganizationUpdated{Settings: next}}, nil
+}
+
+// Limits of an organization's settings.
+const (
+	MaxExpiryWindows    = 10
+	MaxExpiryWindowDays = 365
+	MaxRedirectHosts    = 100
+)
+
+// faults names everything wrong with the settings, except a time zone that does
+// not exist: which zones there are is not for the domain to know.
+func (u UpdateSettings) faults() []Fault {
+	var faults []Fault
+	if p := u.DefaultPolicy; p != nil && *p != DefaultFirst && *p != DefaultExplicit && *p != DefaultLatest {
+		faults = append(faults, fault("body.default_policy", "must be first, explicit or latest"))
+	}
+	if p := u.DuplicatePolicy; p != nil && *p != DuplicateReturnExisting && *p != DuplicateReject && *p != DuplicateAllow {
+		faults = append(faults, fault("body.duplicate_policy", "must be return_existing, reject or allow"))
+	}
+	outside := func(days int) bool { return days < 1 || days > MaxExpiryWindowDays }
+	if len(u.ExpiryWindowsDays) > MaxExpiryWindows || slices.ContainsFunc(u.ExpiryWindowsDays, outside) {
+		faults = append(faults, fault("body.expiry_windows_days", fmt.Sprintf("must be at most %d numbers from 1 to %d", MaxExpiryWindows, MaxExpiryWindowDays)))
+	}
+	if u.TimeZone != nil && *u.TimeZone == "" {
+		faults = append(faults, fault("body.time_zone", "must be the IANA name of a time zone, such as UTC or Europe/Zurich"))
+	}
+	if len(u.RedirectHosts) > MaxRedirectHosts || slices.Contains(u.RedirectHosts, "") {
+		faults = append(faults, fault("body.redirect_hosts", fmt.Sprintf("must be at most %d host names", MaxRedirectHosts)))
+	}
+	return faults
 }
 
 func (s Settings) equal(t Settings) bool {

@@ -144,7 +144,7 @@ func (x *execution) replay(ctx context.Context, known command) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{State: then.state, Version: then.version, Position: then.position, Replayed: x.command == nil}
+	result := Result{State: then.state, Version: then.version, Position: then.position, Replayed: true}
 	result.Events = history[known.first-1:]
 	return result, nil
 }

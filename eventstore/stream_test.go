@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"testing"
 	"time"
@@ -144,5 +145,73 @@ func TestLeafHashLayoutNeverChanges(t *testing.T) {
 	got := eventstore.LeafHash("customer-acme+cus_1", 1, uuid.UUID{1, 2, 3}, "payment_method.attached", []byte(`{"a":"b"}`), []byte(`{}`))
 	if got != leafHashGolden {
 		t.Errorf("leaf hash is %s, want %s", got, leafHashGolden)
+	}
+}
+
+// forgetful appends and then claims a conflict, like a store that no longer
+// knows that a repeat is one.
+type forgetful struct {
+	eventstore.Store
+	forgets int
+}
+
+func (f *forgetful) Append(ctx context.Context, stream string, version uint64, records []eventstore.NewRecord) (eventstore.Position, error) {
+	p, err := f.Store.Append(ctx, stream, version, records)
+	if f.forgets > 0 && err == nil {
+		f.forgets--
+		return 0, &eventstore.ConflictError{Stream: stream, Expected: version, Actual: version + uint64(len(records))}
+	}
+	return p, err
+}
+
+func TestACommandThatFindsItsOwnRecordsIsDone(t *testing.T) {
+	for _, key := range []string{"", "key-1"} {
+		store := &forgetful{Store: memory.New(), forgets: 1}
+		l, _ := newLedger(store)
+		result := execute(t, l, request(key, attach(1)))
+		if len(result.Events) != 2 || len(records(t, store, stream)) != 2 {
+			t.Errorf("key %q: got %+v", key, result)
+		}
+	}
+}
+
+// gapped leaves out one version of every stream.
+type gapped struct{ eventstore.Store }
+
+func (g gapped) Stream(ctx context.Context, stream string, from uint64) iter.Seq2[eventstore.Record, error] {
+	return func(yield func(eventstore.Record, error) bool) {
+		for r, err := range g.Store.Stream(ctx, stream, from) {
+			if r.Version == 2 {
+				continue
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+func TestAGapInAStreamIsNotFolded(t *testing.T) {
+	store := memory.New()
+	l, _ := newLedger(store)
+	execute(t, l, request("", attach(1)))
+	execute(t, l, request("", attach(2)))
+	l, _ = newLedger(gapped{store})
+	_, err := l.Execute(t.Context(), request("", attach(3)))
+	var broken *eventstore.BrokenStreamError
+	if !errors.As(err, &broken) || !strings.Contains(broken.Error(), "version 3 follows version 1") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAStateOnceShownDoesNotChange(t *testing.T) {
+	store := memory.New()
+	one, _ := newLedger(store)
+	two, _ := newLedger(store)
+	shown := execute(t, one, request("", attach(1)))
+	execute(t, two, request("", attach(2))) // by another process
+	execute(t, one, request("", attach(3)))
+	if c := customer(shown); len(c.Methods) != 1 || c.Version != 2 {
+		t.Errorf("the state of version 2 became %+v", c)
 	}
 }

@@ -1,0 +1,271 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// Config is everything that can be chosen about a pmledger process. Every field
+// is a flag, an environment variable and a member of the YAML file under one
+// name: --min-free, PMLEDGER_MIN_FREE, min-free. A flag wins over the
+// environment, that over the file, that over the defaults of --dev, those over
+// the defaults.
+type Config struct {
+	// HTTP is where the API listens. Port 0 takes a free one.
+	HTTP string `koanf:"http" default:"127.0.0.1:8080" usage:"host:port the API listens on"`
+
+	// Admin serves /metrics and /debug/pprof. It must not be reachable from
+	// outside: a profile shows what the process is doing. Empty switches it off.
+	Admin string `koanf:"admin" default:"127.0.0.1:8081" dev:"127.0.0.1:0" usage:"host:port for metrics and pprof; empty: none"`
+
+	// Data holds log/ (the truth), views/ and nats/ (rebuilt from it), and secret.
+	Data string `koanf:"data" default:"data" usage:"folder that holds the ledger"`
+
+	// Store says what keeps the log.
+	Store string `koanf:"store" default:"disk" usage:"what keeps the log: disk"`
+
+	// MinFree must stay free on the volume of Data. Below it writes are refused
+	// with storage.full, before anything is half written; reads go on.
+	MinFree Size `koanf:"min-free" default:"256MiB" usage:"free space below which writes are refused, such as 256MiB"`
+
+	// SecretFile holds the 32 bytes behind every keyed hash. Empty: secret in
+	// Data. It is made when the log is empty, and must exist when it is not.
+	SecretFile string `koanf:"secret-file" default:"" usage:"file of the ledger's 32 secret bytes; empty: secret in --data"`
+
+	// NATSListen opens the embedded NATS server to other processes. Outside --dev
+	// it asks for the user "consumer" and the password in Data/nats-password.
+	// Empty: only this process reaches it. Excludes NATSURL.
+	NATSListen string `koanf:"nats-listen" default:"" dev:"127.0.0.1:4222" usage:"host:port the embedded NATS server listens on; empty: in process only"`
+
+	// NATSURL publishes to a NATS cluster with JetStream instead of the embedded
+	// server. Several addresses are separated by commas.
+	NATSURL string `koanf:"nats-url" default:"" secret:"url" usage:"external NATS to publish to, instead of the embedded server"`
+
+	// Gateway is the provider of an attach that names none.
+	Gateway string `koanf:"gateway" default:"sandbox" usage:"provider of an attach that names none: sandbox"`
+
+	// RateLimit is what one API key may ask for, on average. 0: no limit.
+	RateLimit float64 `koanf:"rate-limit" default:"1000" dev:"0" usage:"requests per second for one API key; 0: no limit"`
+
+	// RateBurst is how many requests of one key may come at once.
+	RateBurst int `koanf:"rate-burst" default:"2000" usage:"requests one API key may send at once"`
+
+	// MaxMethods bounds what one command has to read and decide on.
+	MaxMethods int `koanf:"max-methods" default:"1000" usage:"payment methods a customer may have attached"`
+
+	// WaitTimeout bounds how long a read waits for the views to reach the
+	// position it needs; then it is answered with position.not_reached.
+	WaitTimeout time.Duration `koanf:"wait-timeout" default:"2s" usage:"how long a read waits for its position"`
+
+	// DrainTimeout bounds how long requests that are running at SIGTERM may take.
+	DrainTimeout time.Duration `koanf:"drain-timeout" default:"15s" usage:"how long running requests may take at SIGTERM"`
+
+	// TLSCert and TLSKey make the API HTTPS. They come together.
+	TLSCert string `koanf:"tls-cert" default:"" usage:"PEM file of the certificate chain; serves HTTPS"`
+	TLSKey  string `koanf:"tls-key" default:"" usage:"PEM file of the certificate's key"`
+
+	// LogLevel is the least level that is logged.
+	LogLevel string `koanf:"log-level" default:"info" usage:"debug, info, warn or error"`
+
+	// Dev is for trying out: NATS open on loopback, the test organization "demo"
+	// with a key that has every scope, no rate limit, /metrics on HTTP too.
+	Dev bool `koanf:"dev" default:"false" usage:"try it out: demo organization, NATS on loopback, no rate limit"`
+
+	// DevKey is the demo organization's key in --dev: pml_test_ and more, 30
+	// characters at least. Empty: made once and kept in Data/demo-key. It is no
+	// flag, because other users of a machine can read the flags of a process.
+	DevKey string `koanf:"dev-key" default:"" secret:"all" flag:"no" usage:"key of the demo organization"`
+}
+
+// LogDir, ViewsDir and NATSDir are the folders of the truth and of the two
+// copies that can be made again from it.
+func (c Config) LogDir() string   { return filepath.Join(c.Data, "log") }
+func (c Config) ViewsDir() string { return filepath.Join(c.Data, "views") }
+func (c Config) NATSDir() string  { return filepath.Join(c.Data, "nats") }
+
+// SecretPath is the file of the secret.
+func (c Config) SecretPath() string {
+	if c.SecretFile != "" {
+		return c.SecretFile
+	}
+	return filepath.Join(c.Data, "secret")
+}
+
+// DemoKeyPath is the file of the key that --dev made.
+func (c Config) DemoKeyPath() string { return filepath.Join(c.Data, "demo-key") }
+
+// NATSPasswordPath is the file of the password for consumers outside --dev.
+func (c Config) NATSPasswordPath() string { return filepath.Join(c.Data, "nats-password") }
+
+// Level is LogLevel for slog.
+func (c Config) Level() slog.Level {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return slog.LevelInfo
+	}
+	return level
+}
+
+// Validate names everything that is wrong with the configuration as a whole, one
+// fault a line; nil when nothing is.
+func (c Config) Validate() error {
+	faults := []error{
+		address("http", c.HTTP, false), address("admin", c.Admin, true), address("nats-listen", c.NATSListen, true),
+		oneOf("store", c.Store, "disk"), oneOf("gateway", c.Gateway, "sandbox"),
+		oneOf("log-level", c.LogLevel, "debug", "info", "warn", "error"),
+		natsURL(c.NATSURL), c.validateTLS(), c.validateDevKey(),
+	}
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.Data != "", "data: name the folder that holds the ledger")
+	check(c.NATSListen == "" || c.NATSURL == "", "nats-listen: there is no embedded server to open when nats-url is given; leave one out")
+	check(c.RateLimit >= 0, "rate-limit: %v is below 0; 0 means no limit", c.RateLimit)
+	check(c.RateBurst >= 1, "rate-burst: %d is below 1; nothing would be let through", c.RateBurst)
+	check(c.MaxMethods >= 1, "max-methods: %d is below 1", c.MaxMethods)
+	check(c.WaitTimeout > 0 && c.WaitTimeout <= time.Minute, "wait-timeout: %s is not in (0s, 1m]", c.WaitTimeout)
+	check(c.DrainTimeout > 0 && c.DrainTimeout <= 10*time.Minute, "drain-timeout: %s is not in (0s, 10m]", c.DrainTimeout)
+	return errors.Join(faults...)
+}
+
+func address(key, value string, mayBeEmpty bool) error {
+	if value == "" && mayBeEmpty {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(value)
+	if err != nil {
+		return fmt.Errorf("%s: %q is not host:port", key, value)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return fmt.Errorf("%s: %q is not a port", key, port)
+	}
+	return nil
+}
+
+func oneOf(key, value string, known ...string) error {
+	for _, k := range known {
+		if value == k {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: %q is not supported; choose %s", key, value, strings.Join(known, ", "))
+}
+
+func natsURL(list string) error {
+	if list == "" {
+		return nil
+	}
+	for one := range strings.SplitSeq(list, ",") {
+		u, err := url.Parse(strings.TrimSpace(one))
+		if err != nil || u.Host == "" || !strings.Contains("nats tls ws wss", u.Scheme) {
+			return errors.New("nats-url: not an address such as nats://host:4222 or tls://host:4222")
+		}
+	}
+	return nil
+}
+
+func (c Config) validateTLS() error {
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return errors.New("tls-cert, tls-key: give both or neither")
+	}
+	if c.TLSCert == "" {
+		return nil
+	}
+	if _, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey); err != nil {
+		return fmt.Errorf("tls-cert, tls-key: %w", err)
+	}
+	return nil
+}
+
+// devKeyMin is the least length of a dev key, in characters.
+const devKeyMin = 30
+
+func (c Config) validateDevKey() error {
+	if !c.Dev || c.DevKey == "" {
+		return nil
+	}
+	if !validDevKey(c.DevKey) {
+		return fmt.Errorf("dev-key: it must begin with pml_test_ and have %d or more printable characters without spaces", devKeyMin)
+	}
+	return nil
+}
+
+func validDevKey(key string) bool {
+	for _, r := range key {
+		if r <= ' ' || r > '~' {
+			return false
+		}
+	}
+	return strings.HasPrefix(key, "pml_test_") && len(key) >= devKeyMin
+}
+
+// option is one field of Config with what its tags say.
+type option struct {
+	key, usage   string
+	byDefault    string
+	inDev        string // default in --dev; "" for the same
+	secret       string // "all", "url" (the password in it), or ""
+	isFlag       bool
+	field        int
+	defaultIsDev bool
+}
+
+// options lists the fields of Config in their order.
+func options() []option {
+	t := reflect.TypeFor[Config]()
+	list := make([]option, t.NumField())
+	for i := range list {
+		tag := t.Field(i).Tag
+		dev, isDev := tag.Lookup("dev")
+		list[i] = option{
+			key: tag.Get("koanf"), usage: tag.Get("usage"), byDefault: tag.Get("default"), inDev: dev, defaultIsDev: isDev,
+			secret: tag.Get("secret"), isFlag: tag.Get("flag") != "no", field: i,
+		}
+	}
+	return list
+}
+
+// env is the option's environment variable.
+func (o option) env() string {
+	return envPrefix + strings.ReplaceAll(strings.ToUpper(o.key), "-", "_")
+}
+
+// show is the option's value in c as it may be printed: secrets are not.
+func (o option) show(c Config) string {
+	value := fmt.Sprint(reflect.ValueOf(c).Field(o.field).Interface())
+	switch {
+	case value == "" || o.secret == "":
+		return value
+	case o.secret == "all":
+		return "(set)"
+	}
+	var shown []string
+	for one := range strings.SplitSeq(value, ",") {
+		u, err := url.Parse(strings.TrimSpace(one))
+		if err != nil {
+			return "(set)"
+		}
+		if u.User != nil {
+			u.User = url.User("xxxxx")
+		}
+		shown = append(shown, u.String())
+	}
+	return strings.Join(shown, ",")
+}
+
+// exists tells whether there is a file or folder at path.
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
