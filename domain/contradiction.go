@@ -22,6 +22,11 @@ const (
 	promiseOneDefault    = "a customer has at most one default, and each change starts from the present one"
 	promiseDefaultStays  = "the default is not detached while it is the default"
 	promiseOwnStream     = "an event stands in the stream of what it is about"
+	promiseLetGo         = "a gateway lets go of a payment method after its detach"
+	promiseIntentOnce    = "a setup intent is created once"
+	promiseIntentKnown   = "an event is about a setup intent that was created before"
+	promiseIntentOver    = "nothing happens to a setup intent that succeeded or was canceled"
+	promiseClaimOnce     = "a subscription belongs to one customer"
 	promiseModeOnce      = "an organization is made test or live once"
 	promiseKeyIssuedOnce = "an API key is issued once"
 	promiseKeyRevoked    = "an API key is revoked once, after it was issued"
@@ -38,6 +43,8 @@ func Contradiction(s State, e Event) error {
 		promise, detail = s.contradiction(e)
 	case *Organization:
 		promise, detail = s.contradiction(e)
+	case *Claim:
+		promise, detail = s.contradiction(e)
 	}
 	if promise == "" {
 		return nil
@@ -49,18 +56,6 @@ func (c *Customer) contradiction(e Event) (promise, detail string) {
 	switch e := e.(type) {
 	case MethodAttached:
 		return c.contradictsAttach(e)
-	case MethodUpdated:
-		return c.contradictsLife(e.MethodID)
-	case MethodPaused:
-		return c.contradictsLife(e.MethodID)
-	case MethodResumed:
-		return c.contradictsLife(e.MethodID)
-	case MethodExpiring:
-		return c.contradictsLife(e.MethodID)
-	case MethodExpired:
-		return c.contradictsLife(e.MethodID)
-	case DuplicateDetected:
-		return c.contradictsLife(e.MethodID)
 	case DefaultChanged:
 		return c.contradictsDefault(e)
 	case MethodDetached:
@@ -68,10 +63,51 @@ func (c *Customer) contradiction(e Event) (promise, detail string) {
 			return promiseDefaultStays, string(e.MethodID)
 		}
 		return c.contradictsLife(e.MethodID)
+	case GatewayDetached:
+		return c.contradictsRest(e.MethodID)
+	case GatewayDetachFailed:
+		return c.contradictsRest(e.MethodID)
 	case CommandAccepted, LedgerCreated:
 		return "", ""
-	default:
+	case OrganizationCreated, OrganizationUpdated, TestClockSet, KeyCreated, KeyRevoked, SubscriptionClaimed:
 		return promiseOwnStream, "not an event of a customer"
+	}
+	for _, id := range MethodsOf(e) {
+		if promise, detail = c.contradictsLife(id); promise != "" {
+			return promise, detail
+		}
+	}
+	if id := SetupIntentOf(e); id != "" {
+		return c.contradictsIntent(id, e)
+	}
+	return "", ""
+}
+
+// contradictsRest is for what can only happen after the detach.
+func (c *Customer) contradictsRest(id MethodID) (promise, detail string) {
+	m := c.Methods[id]
+	switch {
+	case m == nil:
+		return promiseKnown, string(id)
+	case m.Attached():
+		return promiseLetGo, string(id)
+	default:
+		return "", ""
+	}
+}
+
+func (c *Customer) contradictsIntent(id SetupIntentID, e Event) (promise, detail string) {
+	s := c.SetupIntents[id]
+	_, created := e.(SetupIntentCreated)
+	switch {
+	case created && s != nil:
+		return promiseIntentOnce, string(id)
+	case !created && s == nil:
+		return promiseIntentKnown, string(id)
+	case !created && !s.Open():
+		return promiseIntentOver, string(id)
+	default:
+		return "", ""
 	}
 }
 
@@ -129,9 +165,22 @@ func (o *Organization) contradiction(e Event) (promise, detail string) {
 		if key, known := o.Keys[e.KeyID]; !known || !key.RevokedAt.IsZero() {
 			return promiseKeyRevoked, e.KeyID
 		}
-	case OrganizationUpdated, CommandAccepted:
+	case OrganizationUpdated, TestClockSet, CommandAccepted:
 	default:
 		return promiseOwnStream, "not an event of an organization"
+	}
+	return "", ""
+}
+
+func (s *Claim) contradiction(e Event) (promise, detail string) {
+	switch e := e.(type) {
+	case SubscriptionClaimed:
+		if s.Customer != "" || e.Subscription != s.ID {
+			return promiseClaimOnce, e.Subscription
+		}
+	case CommandAccepted:
+	default:
+		return promiseOwnStream, "not an event of a subscription"
 	}
 	return "", ""
 }

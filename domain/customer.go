@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// State is what a stream's events fold into: a Customer or an Organization.
+// State is what a stream's events fold into: a Customer, an Organization or the
+// Claim of a subscription.
 type State interface {
 	// Evolve folds the next event of the stream, which happened at the given
 	// time. Facts cannot fail.
@@ -24,17 +25,22 @@ func NewState(stream string) State {
 	if category == "organization" {
 		return &Organization{ID: organization, Settings: DefaultSettings()}
 	}
+	if category == "subscription" {
+		return &Claim{Organization: organization, ID: customer}
+	}
 	return &Customer{Organization: organization, ID: customer, Methods: map[MethodID]*Method{}}
 }
 
 // Customer is the state of one customer's stream: every method that was ever
 // attached, and which of them is the default.
 type Customer struct {
-	Organization string
-	ID           string // "" in the stream of a method without a customer
-	Version      uint64 // count of events folded
-	Methods      map[MethodID]*Method
-	Default      MethodID // "" for none
+	Organization  string
+	ID            string // "" in the stream of a method without a customer
+	Version       uint64 // count of events folded
+	Methods       map[MethodID]*Method
+	Default       MethodID // "" for none
+	SetupIntents  map[SetupIntentID]*SetupIntent
+	Subscriptions map[string]Subscription
 }
 
 // Evolve folds an event into the customer. It takes any event; what it makes of
@@ -46,9 +52,13 @@ func (c *Customer) Evolve(e Event, at time.Time) {
 			c.Methods[id] = next
 		}
 	}
+	if id := SetupIntentOf(e); id != "" {
+		c.SetupIntents = with(c.SetupIntents, id, c.SetupIntents[id].Evolve(e, at, c.Version))
+	}
 	if changed, ok := e.(DefaultChanged); ok {
 		c.Default = changed.To
 	}
+	c.evolveSubscription(e)
 }
 
 // Clone returns a copy that can evolve alone. Methods are shared: they never change.
@@ -56,6 +66,21 @@ func (c *Customer) Clone() State {
 	next := *c
 	next.Methods = maps.Clone(c.Methods)
 	return &next
+}
+
+// with returns the map with one entry set; the map that was shown stays as it is.
+func with[K comparable, V any](m map[K]V, key K, value V) map[K]V {
+	next := make(map[K]V, len(m)+1)
+	maps.Copy(next, m)
+	next[key] = value
+	return next
+}
+
+// without returns the map with one entry taken out.
+func without[K comparable, V any](m map[K]V, key K) map[K]V {
+	next := maps.Clone(m)
+	delete(next, key)
+	return next
 }
 
 // Attached counts the methods that belong to the customer now.

@@ -54,6 +54,11 @@ const longestPAN = 19
 func findPAN(s string, shortest int) (start, end int, found bool) {
 	touching := false // the character before i is a letter or a digit
 	for i := 0; i < len(s); {
+		if c := s[i]; c < utf8.RuneSelf && ascii[c] != digit {
+			touching = ascii[c] == letter
+			i++
+			continue
+		}
 		kind, _, size := characterAt(s, i)
 		if kind == digit && !touching {
 			if end, ok := panAt(s, i, shortest); ok {
@@ -233,7 +238,7 @@ func hexValue(c byte) int {
 func base64HidesPAN(s string, shortest int) bool {
 	for i := 0; i < len(s); {
 		start := i
-		for i < len(s) && inBase64(s[i]) {
+		for i < len(s) && base64Alphabets[s[i]] {
 			i++
 		}
 		if stretch := s[start:i]; len(stretch) >= 4*shortest/3 {
@@ -248,9 +253,13 @@ func base64HidesPAN(s string, shortest int) bool {
 	return false
 }
 
-func inBase64(c byte) bool {
-	return c < utf8.RuneSelf && (ascii[c] == digit || ascii[c] == letter) || c == '+' || c == '/' || c == '-' || c == '_'
-}
+// base64Alphabets holds the characters of both: the standard one, and that of URLs.
+var base64Alphabets = func() (in [256]bool) {
+	for c, k := range ascii {
+		in[c] = k == digit || k == letter || strings.IndexByte("+/-_", byte(c)) >= 0
+	}
+	return in
+}()
 
 // mayHoldDigits is a cheap look ahead: in base64 of digits, spaces, hyphens and
 // dots, each group of four begins with one of five letters. Thirteen digits fill
