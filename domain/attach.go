@@ -42,7 +42,8 @@ func (c *Customer) attach(cmd AttachMethod, now time.Time) ([]Event, error) {
 	if attached.Status == StatusPending {
 		return append(events, c.approvalAsked(cmd, now)...), nil
 	}
-	return append(events, noticesOf(cmd.MethodID, attached.ExpiresAt, cmd.Policy.ExpiryWindowsDays, now)...), nil
+	events = append(events, noticesOf(cmd.MethodID, attached.ExpiresAt, cmd.Policy.ExpiryWindowsDays, now)...)
+	return append(events, newsOf(cmd.MethodID, cmd.News, now)...), nil
 }
 
 func (c *Customer) checkAttach(cmd AttachMethod) error {

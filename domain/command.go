@@ -34,6 +34,8 @@ type AttachMethod struct {
 	FactsFrom    string // "gateway" or "caller"
 	// Unsynced: the gateway has not answered; the method is pending until it does.
 	Unsynced bool
+	// News is what the account updater has for it already, or nil.
+	News *Replacement
 	// Approval: the customer has to approve first, by way of this setup intent.
 	Approval *Approval
 	Policy   Policy

@@ -158,6 +158,17 @@ func replaced(m *Method, r Replacement, cause ReplacementCause, policy Policy, n
 	return append(events, noticesOf(m.ID, expiresAt, policy.ExpiryWindowsDays, now)...)
 }
 
+// newsOf: what the account updater already has for an instrument waits like any
+// other news.
+func newsOf(id MethodID, news *Replacement, now time.Time) []Event {
+	if news == nil {
+		return nil
+	}
+	r := *news
+	r.AvailableAt = now
+	return []Event{ReplacementAvailable{MethodID: id, Replacement: r}}
+}
+
 // reportDecline refuses with payment_method.not_found and .detached.
 func (c *Customer) reportDecline(cmd ReportDecline, now time.Time) ([]Event, error) {
 	m, err := c.attached(cmd.MethodID)

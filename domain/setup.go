@@ -183,7 +183,9 @@ func (c *Customer) setupSyncs(s *SetupIntent, attach AttachMethod, now time.Time
 	if m == nil || m.Status != StatusPending {
 		return []Event{SetupIntentCanceled{SetupIntentID: s.ID, Reason: CancelAbandoned}}
 	}
-	events := c.synced(m, attach.Facts, attach.Personal, attach.Policy, now)
+	events := c.synced(m, SyncMethod{
+		MethodID: m.ID, Facts: attach.Facts, Personal: attach.Personal, News: attach.News, Policy: attach.Policy,
+	}, now)
 	return append(events, SetupIntentSucceeded{SetupIntentID: s.ID, MethodID: m.ID})
 }
 

@@ -80,6 +80,7 @@ type SyncMethod struct {
 	MethodID MethodID
 	Facts    Facts
 	Personal Personal // holder and e-mail only
+	News     *Replacement
 	Policy   Policy
 }
 
@@ -117,18 +118,19 @@ func (c *Customer) sync(cmd SyncMethod, now time.Time) ([]Event, error) {
 	if cmd.Facts.Type != m.Type {
 		return []Event{MethodFailed{MethodID: m.ID, Reason: "the token stands for a " + string(cmd.Facts.Type)}}, nil
 	}
-	return c.synced(m, cmd.Facts, cmd.Personal, cmd.Policy, now), nil
+	return c.synced(m, cmd, now), nil
 }
 
 // synced is what follows when a pending method becomes known: its facts, a note
 // if the customer has the same instrument already (it is kept: the caller has its
 // id), its activation, and what its expiry calls for.
-func (c *Customer) synced(m *Method, facts Facts, personal Personal, policy Policy, now time.Time) []Event {
+func (c *Customer) synced(m *Method, cmd SyncMethod, now time.Time) []Event {
+	facts, policy := cmd.Facts, cmd.Policy
 	facts.Mandate = acceptedMandate(facts.Mandate, now)
 	synced := MethodSynced{
 		MethodID: m.ID, Facts: facts, Verification: verificationAtAttach(facts),
 		ExpiresAt: expiryOfFacts(facts, policy.Location),
-		Personal:  Personal{Holder: personal.Holder, Email: personal.Email},
+		Personal:  Personal{Holder: cmd.Personal.Holder, Email: cmd.Personal.Email},
 	}
 	events := []Event{synced}
 	if existing := c.duplicateOf(facts.Fingerprint); existing != nil {
@@ -141,7 +143,8 @@ func (c *Customer) synced(m *Method, facts Facts, personal Personal, policy Poli
 	if m.StatusBefore == StatusPaused {
 		events = append(events, MethodPaused{MethodID: m.ID})
 	}
-	return append(events, noticesOf(m.ID, synced.ExpiresAt, policy.ExpiryWindowsDays, now)...)
+	events = append(events, noticesOf(m.ID, synced.ExpiresAt, policy.ExpiryWindowsDays, now)...)
+	return append(events, newsOf(m.ID, cmd.News, now)...)
 }
 
 func (c *Customer) fail(cmd FailMethod) ([]Event, error) {

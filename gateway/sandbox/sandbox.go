@@ -31,7 +31,7 @@ type Gateway struct{}
 var _ gateway.Gateway = Gateway{}
 
 // Lookup answers as the token says. An unknown token is told which ones exist.
-func (Gateway) Lookup(ctx context.Context, req gateway.LookupRequest) (gateway.Instrument, error) {
+func (Gateway) Lookup(ctx context.Context, req gateway.Request) (gateway.Instrument, error) {
 	if ctx.Err() != nil {
 		return gateway.Instrument{}, gateway.Stopped(ctx)
 	}
