@@ -18,10 +18,15 @@ import (
 //
 // For every call holds: it must return soon after ctx is done, whatever the
 // provider does; a call with the same idempotency key must have no second effect
-// at the provider and must give the same answer; an error must be or wrap an
-// *Error whose Kind tells the caller what it may do next; and neither an error
-// nor a log line may contain a token, a card number or a secret. A call that the
-// provider cannot do at all is refused as Unsupported.
+// at the provider and must give the same answer, for a day at least; the same key
+// with another token is Declined and has no effect; an error must be or wrap an
+// *Error whose Kind tells the caller what it may do next, and comes without an
+// answer; and neither an error nor a log line may contain a token, a card number
+// or a secret. A call that the provider cannot do at all is refused as
+// Unsupported.
+//
+// A key belongs to one organization and one kind of call: Verify and Detach may
+// have the same one. Without a key nothing is promised about repeats.
 type Gateway interface {
 	// Lookup tells what is behind a token: what may be shown, and a fingerprint
 	// that is equal for equal instruments of this provider. It changes nothing
@@ -42,15 +47,20 @@ type Gateway interface {
 	Verify(ctx context.Context, req Request, i Instrument) (Verification, error)
 
 	// Confirm tells whether what the holder named is what arrived. A wrong answer
-	// is not an error. reference is that of the Verification.
+	// is not an error, and the provider may count it. reference is that of the
+	// Verification; one that the provider does not know is an UnknownToken.
+	// Declined: the provider takes no more attempts.
 	Confirm(ctx context.Context, req Request, reference string, named Deposits) (matches bool, err error)
 
-	// Resend sends micro-deposits once more.
+	// Resend sends micro-deposits once more. The Verification it returns takes the
+	// place of the earlier one; its reference may be another.
 	Resend(ctx context.Context, req Request, reference string) (Verification, error)
 
 	// Setup makes an instrument ready for later use without its holder: it
 	// returns the instrument, or what the holder has to do first. After they
-	// did, Setup is called again with Approved and the reference.
+	// did, Setup is called again with Approved and the reference; the answer may be
+	// another thing to do. UnknownOutcome also says that the provider is still at
+	// work. Declined: this token will not become ready.
 	Setup(ctx context.Context, req Request, s Setup) (SetupAnswer, error)
 
 	// Detach makes the provider forget the instrument. That it did already, or
@@ -128,6 +138,9 @@ type Notice struct {
 	Detached    bool
 	Verified    domain.Evidence          // of micro-deposits confirmed at the provider
 	Unverified  domain.VerificationCause // verification failed at the provider
+	// Setup is what became of a setup. Without a next action and without an
+	// instrument (its Type is "") the setup is ready, and Setup, called with
+	// Approved and the reference, tells the instrument.
 	Setup       *SetupAnswer
 	SetupFailed *domain.SetupError
 }
@@ -137,7 +150,9 @@ type Webhooks interface {
 	Gateway
 	// Notices checks the signature of a webhook and reads it. header is what the
 	// provider signs with (name → value, canonical names). An *Error of kind
-	// Declined means that the signature is wrong or too old; a webhook of no
-	// interest gives no notices.
+	// Declined means that the signature is wrong or too old, one of kind
+	// Unsupported that the body is not what this provider writes; a webhook of no
+	// interest gives no notices. Notices of Verified, Unverified, Setup and
+	// SetupFailed name the Reference they are about: it may be an old one.
 	Notices(header map[string][]string, body []byte, secret string) ([]Notice, error)
 }

@@ -13,7 +13,7 @@ import (
 )
 
 func TestContract(t *testing.T) {
-	gatewaytest.Run(t, func(*testing.T) gateway.Gateway { return sandbox.Gateway{} }, gatewaytest.Tokens{
+	gatewaytest.Run(t, func(*testing.T) gateway.Gateway { return new(sandbox.Gateway) }, gatewaytest.Tokens{
 		Card: "tok_visa", OtherCard: "tok_visa_fp_other", Declined: "tok_visa_declined",
 		Unavailable: "tok_visa_unavailable", Unknown: "tok_nobody",
 	})
@@ -21,7 +21,7 @@ func TestContract(t *testing.T) {
 
 func lookup(t *testing.T, token string) gateway.Instrument {
 	t.Helper()
-	i, err := sandbox.Gateway{}.Lookup(t.Context(), gateway.Request{Token: token})
+	i, err := new(sandbox.Gateway).Lookup(t.Context(), gateway.Request{Token: token})
 	if err != nil {
 		t.Fatalf("%s: %v", token, err)
 	}
@@ -130,7 +130,7 @@ func TestAMistakenTokenIsToldWhatExists(t *testing.T) {
 		"ba_us_debit":            "for cards",
 		"sepa_de_exp_2026_12":    "for cards",
 	} {
-		_, err := sandbox.Gateway{}.Lookup(t.Context(), gateway.Request{Token: token})
+		_, err := new(sandbox.Gateway).Lookup(t.Context(), gateway.Request{Token: token})
 		var typed *gateway.Error
 		if !errors.As(err, &typed) || typed.Kind != gateway.UnknownToken || !strings.Contains(typed.Message, want) {
 			t.Errorf("%q: error %v, want an unknown token and %q", token, err, want)
@@ -146,7 +146,7 @@ func FuzzLookup(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, token string) {
-		i, err := sandbox.Gateway{}.Lookup(t.Context(), gateway.Request{Token: token})
+		i, err := new(sandbox.Gateway).Lookup(t.Context(), gateway.Request{Token: token})
 		if (err == nil) != (i.Fingerprint != "") {
 			t.Fatalf("%q: fingerprint %q, error %v", token, i.Fingerprint, err)
 		}
