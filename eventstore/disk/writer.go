@@ -245,6 +245,7 @@ func (s *Store) Append(ctx context.Context, stream string, version uint64, recor
 	}
 	r := s.queue.free.Get().(*request)
 	r.fill(stream, version, records)
+	s.gate.Spend(r.size)
 	if err := s.queue.put(r); err != nil {
 		if failed := s.unusable(); failed != nil {
 			return 0, failed

@@ -1,0 +1,262 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+
+	"github.com/pmledger/pmledger/eventstore"
+)
+
+const (
+	// layout is the version of keys and values. Views of another layout are
+	// dropped and rebuilt.
+	layout = "1"
+
+	// defaultCache holds the blocks that lists and older methods are read from.
+	// The methods read most are kept decoded beside it.
+	defaultCache = 64 << 20
+	// defaultMemTable is what is written before it must be sorted and written
+	// again. The larger, the fewer compactions, and the more is read from the
+	// log again after a crash.
+	defaultMemTable = 32 << 20
+
+	damagedMark   = "DAMAGED"  // in the folder: a reader met a bad checksum
+	damagedSuffix = ".damaged" // of the folder's name, once set aside
+
+	metaLayout = "layout"
+	metaLedger = "ledger"
+)
+
+// ForeignError says that the views were made from another log.
+type ForeignError struct{ Found, Want string }
+
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("they were made from the log %s, and this log is %s: give the right folder, or delete this one and they are rebuilt", e.Found, e.Want)
+}
+
+// AheadError says that a projection has applied what the log does not hold: the
+// log was replaced by an older or another one.
+type AheadError struct {
+	Projection     string
+	Position, Head eventstore.Position
+}
+
+func (e *AheadError) Error() string {
+	return fmt.Sprintf("projection %s has applied position %s, which this log (head %s) does not hold: "+
+		"bring back the newer log, or, if the loss is accepted, delete the folder and the views are rebuilt", e.Projection, e.Position, e.Head)
+}
+
+// fatal remembers that the engine could not go on.
+type fatal struct{ first atomic.Pointer[error] }
+
+func (f *fatal) set(err error) { f.first.CompareAndSwap(nil, &err) }
+
+func (f *fatal) cause() error {
+	if err := f.first.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// openEngine opens the database, a new one when there is none that can be used.
+func (v *Views) openEngine() error {
+	fs, dir := v.o.FS, v.o.Dir
+	if _, err := fs.Stat(fs.PathJoin(dir, damagedMark)); err == nil {
+		if err := v.setAside(errors.New("a reader met a bad checksum")); err != nil {
+			return err
+		}
+	}
+	err := v.openPebble()
+	if err != nil && pebble.IsCorruptionError(err) {
+		if err := v.setAside(err); err != nil {
+			return err
+		}
+		err = v.openPebble()
+	}
+	if err != nil {
+		return err
+	}
+	found, err := v.identity()
+	switch {
+	case pebble.IsCorruptionError(err):
+		err = errors.Join(v.db.Close(), v.setAside(err))
+	case err == nil && found != layout:
+		v.log.Warn("the views have the layout of another release and are rebuilt", "found", found, "want", layout)
+		err = errors.Join(v.db.Close(), fs.RemoveAll(dir))
+	case err != nil:
+		return errors.Join(err, v.db.Close())
+	default:
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := v.openPebble(); err != nil {
+		return err
+	}
+	_, err = v.identity()
+	return err
+}
+
+// setAside moves the damaged folder away, replacing the one moved before.
+func (v *Views) setAside(cause error) error {
+	fs, dir := v.o.FS, strings.TrimRight(v.o.Dir, "/")
+	aside := dir + damagedSuffix
+	v.log.Error("the views are damaged; they are set aside and rebuilt from the log", "dir", dir, "aside", aside, "error", cause)
+	if err := fs.RemoveAll(aside); err != nil {
+		return fmt.Errorf("%w: delete the folder, it is rebuilt: %w", cause, err)
+	}
+	if err := fs.Rename(dir, aside); err != nil {
+		return fmt.Errorf("%w: delete the folder, it is rebuilt: %w", cause, err)
+	}
+	return nil
+}
+
+// damaged passes an error of a read on. A bad checksum, or a view that
+// contradicts itself, also halts the projection
+// and leaves a mark for the next Open: blocks that are not read at Open would
+// otherwise fail for ever.
+func (v *Views) damaged(p *projection, err error) error {
+	if !pebble.IsCorruptionError(err) && !errors.Is(err, errShortRow) && !errors.Is(err, errMissing) {
+		return err
+	}
+	err = fmt.Errorf("the views are damaged, restart to rebuild them: %w", err)
+	if v.halt(p, eventstore.Record{Position: p.mark.Load().position}, err) {
+		mark, createErr := v.o.FS.Create(v.o.FS.PathJoin(v.o.Dir, damagedMark), "pmledger-views")
+		if createErr == nil {
+			createErr = errors.Join(mark.Sync(), mark.Close())
+		}
+		if createErr != nil {
+			v.log.Error("the damage of the views could not be marked; delete the folder before the next start", "error", createErr)
+		}
+		v.progress.wake()
+	}
+	return err
+}
+
+// openPebble runs in a goroutine of its own because a fatal error in the engine
+// ends the goroutine that met it, see engineLog.
+func (v *Views) openPebble() (err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		v.db, err = pebble.Open(v.o.Dir, v.engineOptions())
+	}()
+	<-done
+	if cause := v.fatal.cause(); cause != nil {
+		return cause
+	}
+	if err != nil && strings.Contains(err.Error(), "resource temporarily unavailable") {
+		return fmt.Errorf("another process has them open; stop that one first: %w", err)
+	}
+	return err
+}
+
+func (v *Views) engineOptions() *pebble.Options {
+	o := &pebble.Options{
+		FS:                          v.o.FS,
+		FormatMajorVersion:          pebble.FormatNewest,
+		DisableWAL:                  true, // the log is the write-ahead log
+		CacheSize:                   v.o.CacheBytes,
+		MemTableSize:                uint64(v.o.MemTableBytes),
+		MemTableStopWritesThreshold: 4,
+		Logger:                      engineLog{v.log, v.fatal.set},
+		EventListener: &pebble.EventListener{
+			BackgroundError: func(err error) {
+				v.log.Error("the views' engine met an error and goes on trying", "error", err)
+			},
+		},
+	}
+	for i := range o.Levels {
+		// Asking for a method that does not exist must not cost a read.
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		o.Levels[i].BlockSize = 16 << 10
+	}
+	return o
+}
+
+// identity reads the layout of the views, writing it into new ones, and checks
+// which log they belong to.
+func (v *Views) identity() (string, error) {
+	found, err := v.meta(metaLayout)
+	if err != nil {
+		return "", err
+	}
+	if found == nil {
+		return layout, errors.Join(
+			v.db.Set(prefix(tableMeta, metaLayout), []byte(layout), pebble.NoSync),
+			v.db.Set(prefix(tableMeta, metaLedger), []byte(v.o.LedgerID), pebble.NoSync))
+	}
+	ledger, err := v.meta(metaLedger)
+	if err == nil && v.o.LedgerID != "" && string(ledger) != v.o.LedgerID {
+		err = &ForeignError{Found: string(ledger), Want: v.o.LedgerID}
+	}
+	return string(found), err
+}
+
+// meta reads a value about the views, nil when there is none.
+func (v *Views) meta(name string) ([]byte, error) { return v.read(prefix(tableMeta, name)) }
+
+// read returns a copy of a value, nil when there is none.
+func (v *Views) read(key []byte) ([]byte, error) {
+	value, closer, err := v.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := append(make([]byte, 0, len(value)), value...)
+	return out, closer.Close()
+}
+
+// belongs checks that the log holds the record at which a checkpoint stands.
+func (v *Views) belongs(ctx context.Context, name string, mark checkpoint, head eventstore.Position) error {
+	if mark.position == 0 {
+		return nil
+	}
+	if mark.position > head {
+		return &AheadError{Projection: name, Position: mark.position, Head: head}
+	}
+	for r, err := range v.store.Stream(ctx, mark.stream, mark.version) {
+		if err != nil {
+			return err
+		}
+		if r.Version == mark.version && r.ID == mark.id && r.Position == mark.position {
+			return nil
+		}
+		break
+	}
+	return &AheadError{Projection: name, Position: mark.position, Head: head}
+}
+
+// engineLog passes the engine's talk on.
+type engineLog struct {
+	log   *slog.Logger
+	fatal func(error)
+}
+
+func (l engineLog) Infof(format string, args ...any) {
+	l.log.Debug(fmt.Sprintf(format, args...), "from", "pebble")
+}
+
+func (l engineLog) Errorf(format string, args ...any) {
+	l.log.Error(fmt.Sprintf(format, args...), "from", "pebble")
+}
+
+// Fatalf must not return: the engine relies on it. The views are disposable, so
+// the process goes on without them; the goroutine that met the error ends.
+func (l engineLog) Fatalf(format string, args ...any) {
+	err := fmt.Errorf(format, args...)
+	l.log.Error("the views cannot be written; restart when the disk is well again", "error", err)
+	l.fatal(err)
+	runtime.Goexit()
+}

@@ -1,0 +1,5 @@
+package publisher
+
+const victimDir = "PMLEDGER_TEST_VICTIM_DIR"
+
+func victim(string) {}
