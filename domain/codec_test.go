@@ -80,6 +80,8 @@ func TestAnUnknownEventIsNamedAndNeverSkipped(t *testing.T) {
 		var unknown *UnknownEventError
 		if !errors.As(err, &unknown) || unknown.Name != row.name || unknown.Schema != row.schema || e != nil {
 			t.Errorf("%s with schema %d: %v, %v; want an *UnknownEventError", row.name, row.schema, e, err)
+		} else if !strings.Contains(err.Error(), row.name) || !strings.Contains(err.Error(), fmt.Sprintf("schema %d", row.schema)) {
+			t.Errorf("the error %q does not name %s with schema %d", err, row.name, row.schema)
 		}
 	}
 }

@@ -66,7 +66,7 @@ func TestAHistoryThatBreaksAPromiseIsNamed(t *testing.T) {
 			if err := Contradiction(s, e); err != nil {
 				t.Fatalf("%s: the history is broken already: %v", name, err)
 			}
-			s.Evolve(e, time.Time{})
+			s.Evolve(e, time.Unix(1, 0))
 		}
 		var broken *BrokenHistoryError
 		if err := Contradiction(s, row.next); !errors.As(err, &broken) || broken.Promise != row.promise {
@@ -120,6 +120,11 @@ func TestACloneEvolvesAlone(t *testing.T) {
 				s.Evolve(e, time.Time{})
 			}
 		}
+		for _, days := range []int{14, 10} { // so that the slice of windows has room to share
+			if e := (MethodExpiring{MethodID: "pm_a", Served: []int{days}}); Contradiction(s, e) == nil {
+				s.Evolve(e, time.Time{})
+			}
+		}
 		before := snapshot(s)
 		one, two := s.Clone(), s.Clone()
 		untouched := snapshot(two)
@@ -129,7 +134,15 @@ func TestACloneEvolvesAlone(t *testing.T) {
 			}
 			one.Evolve(e, time.Unix(9, 0))
 		}
-		if snapshot(one) == before {
+		evolved := snapshot(one)
+		if e := (MethodExpiring{MethodID: "pm_a", Served: []int{1}}); Contradiction(two, e) == nil {
+			two.Evolve(e, time.Time{})
+			two, untouched = s.Clone(), before
+		}
+		if got := snapshot(one); got != evolved {
+			t.Errorf("%s: a clone became %s when another evolved, was %s", stream, got, evolved)
+		}
+		if evolved == before {
 			t.Errorf("%s: the clone did not evolve", stream)
 		}
 		if got := snapshot(s); got != before {

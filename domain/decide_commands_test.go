@@ -110,8 +110,10 @@ func (p *play) parseAttach(id MethodID, words []string) (Command, error) {
 				return nil, err
 			}
 			cmd.Facts.Card.ExpMonth, cmd.Facts.Card.ExpYear = int(at.Month()), at.Year()
-		case key == "no-exp":
-			cmd.Facts.Card.ExpMonth, cmd.Facts.Card.ExpYear = 0, 0
+		case key == "no-exp-month":
+			cmd.Facts.Card.ExpMonth = 0
+		case key == "no-exp-year":
+			cmd.Facts.Card.ExpYear = 0
 		case key == "fp":
 			cmd.Facts.Fingerprint = value
 		case key == "type":

@@ -77,6 +77,20 @@ func TestAStreamsNameTellsItsOwner(t *testing.T) {
 	}
 }
 
+func TestALabelIsWhatPeopleKnowAMethodBy(t *testing.T) {
+	for want, m := range map[string]*Method{
+		"4242":             {Facts: Facts{Card: &Card{Last4: "4242"}}, Personal: Personal{Email: "ada@acme.example"}},
+		"6789":             {Facts: Facts{BankAccount: &BankAccount{Last4: "6789"}}},
+		"ada@acme.example": {Facts: Facts{Wallet: &Wallet{Kind: "paypal"}}, Personal: Personal{Email: "ada@acme.example"}},
+		"":                 {Facts: Facts{Type: TypeTwint}},
+	} {
+		text, personal := m.Label()
+		if text != want || personal != strings.Contains(want, "@") {
+			t.Errorf("label %q, personal %v; want %q", text, personal, want)
+		}
+	}
+}
+
 func TestARefusalNamesEveryFaultAndItsCode(t *testing.T) {
 	err := refuseFaults([]Fault{fault("body.a", "is wrong"), fault("body.b", "is too")})
 	if got, want := err.Error(), "validation.failed: body.a: is wrong; body.b: is too"; got != want {

@@ -75,10 +75,8 @@ func Refusal(err error) error {
 		return refusal
 	}
 	var e *Error
-	if !errors.As(err, &e) {
-		e = &Error{}
-	}
-	switch e.Kind {
+	errors.As(err, &e)
+	switch KindOf(err) {
 	case Declined:
 		return domain.Refuse(domain.CodeGatewayDeclined, "%s", e.Message)
 	case UnknownToken, Unsupported:

@@ -36,6 +36,7 @@ func changes(a, b *domain.Method) (shown, personal []string) {
 	d.add("provider_id", a.ProviderID == b.ProviderID)
 	d.add("last_replaced_at", a.LastReplacedAt.Equal(b.LastReplacedAt))
 	d.add("in_use_by", slices.Equal(a.InUseBy, b.InUseBy))
+	d.add("detached_at", a.DetachedAt.Equal(b.DetachedAt))
 	shown = d.names
 
 	d = difference{}

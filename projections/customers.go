@@ -28,7 +28,8 @@ type customers struct {
 	rows        []*cachedRow
 	committing  bool
 
-	known domain.Customer // the part of the customer that the present event is about
+	scratch []byte          // the present message
+	known   domain.Customer // the part of the customer that the present event is about
 }
 
 // sequence is an organization's last public event.
@@ -110,8 +111,12 @@ func (c *customers) recall(ch Change, ids []domain.MethodID) error {
 	clear(c.known.Methods)
 	_, c.known.Organization, c.known.ID = domain.StreamOwner(ch.Record.Stream)
 	c.known.Version, c.known.Default = ch.Record.Version-1, ""
+	_, isNew := ch.Event.(domain.MethodAttached)
 	for _, id := range ids {
-		m, err := c.method(id)
+		if isNew && ch.Record.Version == 1 {
+			continue
+		}
+		m, err := c.method(id, isNew)
 		if err != nil {
 			return err
 		}
@@ -129,8 +134,9 @@ func (c *customers) recall(ch Change, ids []domain.MethodID) error {
 	return nil
 }
 
-// method returns a method as of the present record, nil when there is none.
-func (c *customers) method(id domain.MethodID) (*domain.Method, error) {
+// method returns a method as of the present record, nil when there is none. When
+// it is unlikely to be there, a dearer way of asking is the cheaper one.
+func (c *customers) method(id domain.MethodID, unlikely bool) (*domain.Method, error) {
 	if m, ok := c.dirty[id]; ok {
 		return m, nil
 	}
@@ -141,9 +147,14 @@ func (c *customers) method(id domain.MethodID) (*domain.Method, error) {
 	if err != nil {
 		return nil, err
 	}
+	if unlikely {
+		if there, err := c.v.has(rowKey(k)); err != nil || !there {
+			return nil, c.v.checked(err)
+		}
+	}
 	value, err := c.v.read(rowKey(k))
 	if err != nil || value == nil {
-		return nil, c.v.damaged(c.v.projections[0], err)
+		return nil, c.v.checked(err)
 	}
 	r, err := decodeRow(value)
 	if err != nil {
@@ -173,8 +184,8 @@ func (c *customers) publish(batch *pebble.Batch, ch Change, name string, ids []d
 		p.subject = ids[0]
 		m.SubjectID = string(ids[0])
 	}
-	m.Body = p.render()
-	if err := fileMessage(batch, m, ids); err != nil {
+	c.scratch = p.appendBody(appendEnvelope(c.scratch[:0], m))
+	if err := fileMessage(batch, m, c.scratch, ids); err != nil {
 		return err
 	}
 	c.counted[organization] = sequence{number: m.OrgSeq, position: m.Position}
@@ -191,7 +202,7 @@ func (c *customers) sequence(organization string) (sequence, error) {
 	}
 	value, err := c.v.read(prefix(tableSequence, organization))
 	if err != nil || value == nil {
-		return sequence{}, c.v.damaged(c.v.projections[0], err)
+		return sequence{}, c.v.checked(err)
 	}
 	r := reader{b: value}
 	s := sequence{number: r.uint64(), position: eventstore.Position(r.uint64())}

@@ -33,7 +33,7 @@ func (v *Views) Dump(w io.Writer) error {
 		fmt.Fprintf(out, "%q %q\n", it.Key(), value)
 	}
 	if err := it.Close(); err != nil {
-		return err
+		return v.checked(err)
 	}
 	return out.Flush()
 }

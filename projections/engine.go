@@ -20,16 +20,15 @@ const (
 	// dropped and rebuilt.
 	layout = "1"
 
-	// defaultCache holds the blocks that lists and older methods are read from.
-	// The methods read most are kept decoded beside it.
-	defaultCache = 64 << 20
+	// defaultCache holds the blocks that lists and older methods are read from;
+	// the methods read most are kept decoded beside it. The engine takes the
+	// memory of its tables in memory from it, so it must be well above a few of
+	// those: with 64 MiB filters and indexes were read again and again.
+	defaultCache = 160 << 20
 	// defaultMemTable is what is written before it must be sorted and written
 	// again. The larger, the fewer compactions, and the more is read from the
 	// log again after a crash.
 	defaultMemTable = 32 << 20
-
-	damagedMark   = "DAMAGED"  // in the folder: a reader met a bad checksum
-	damagedSuffix = ".damaged" // of the folder's name, once set aside
 
 	metaLayout = "layout"
 	metaLedger = "ledger"
@@ -66,80 +65,33 @@ func (f *fatal) cause() error {
 	return nil
 }
 
-// openEngine opens the database, a new one when there is none that can be used.
+// openEngine opens the database, an empty one when there is none that can be
+// used. On an error it is closed.
 func (v *Views) openEngine() error {
 	fs, dir := v.o.FS, v.o.Dir
 	if _, err := fs.Stat(fs.PathJoin(dir, damagedMark)); err == nil {
-		if err := v.setAside(errors.New("a reader met a bad checksum")); err != nil {
+		if err := setAside(v.o, errors.New("damage was found while they were open")); err != nil {
 			return err
 		}
-	}
-	err := v.openPebble()
-	if err != nil && pebble.IsCorruptionError(err) {
-		if err := v.setAside(err); err != nil {
-			return err
-		}
-		err = v.openPebble()
-	}
-	if err != nil {
-		return err
-	}
-	found, err := v.identity()
-	switch {
-	case pebble.IsCorruptionError(err):
-		err = errors.Join(v.db.Close(), v.setAside(err))
-	case err == nil && found != layout:
-		v.log.Warn("the views have the layout of another release and are rebuilt", "found", found, "want", layout)
-		err = errors.Join(v.db.Close(), fs.RemoveAll(dir))
-	case err != nil:
-		return errors.Join(err, v.db.Close())
-	default:
-		return nil
-	}
-	if err != nil {
-		return err
 	}
 	if err := v.openPebble(); err != nil {
 		return err
 	}
-	_, err = v.identity()
-	return err
-}
-
-// setAside moves the damaged folder away, replacing the one moved before.
-func (v *Views) setAside(cause error) error {
-	fs, dir := v.o.FS, strings.TrimRight(v.o.Dir, "/")
-	aside := dir + damagedSuffix
-	v.log.Error("the views are damaged; they are set aside and rebuilt from the log", "dir", dir, "aside", aside, "error", cause)
-	if err := fs.RemoveAll(aside); err != nil {
-		return fmt.Errorf("%w: delete the folder, it is rebuilt: %w", cause, err)
+	found, err := v.identity()
+	if err == nil && found != layout {
+		v.log.Warn("the views have the layout of another release and are rebuilt", "found", found, "want", layout)
+		if err := errors.Join(v.db.Close(), fs.RemoveAll(dir)); err != nil {
+			return err
+		}
+		if err := v.openPebble(); err != nil {
+			return err
+		}
+		_, err = v.identity()
 	}
-	if err := fs.Rename(dir, aside); err != nil {
-		return fmt.Errorf("%w: delete the folder, it is rebuilt: %w", cause, err)
+	if err != nil {
+		return errors.Join(err, v.db.Close())
 	}
 	return nil
-}
-
-// damaged passes an error of a read on. A bad checksum, or a view that
-// contradicts itself, also halts the projection
-// and leaves a mark for the next Open: blocks that are not read at Open would
-// otherwise fail for ever.
-func (v *Views) damaged(p *projection, err error) error {
-	if !pebble.IsCorruptionError(err) && !errors.Is(err, errShortRow) && !errors.Is(err, errMissing) {
-		return err
-	}
-	err = fmt.Errorf("the views are damaged, restart to rebuild them: %w", err)
-	if v.halt(p, eventstore.Record{Position: p.mark.Load().position}, err) {
-		mark, createErr := v.o.FS.Create(v.o.FS.PathJoin(v.o.Dir, damagedMark), "pmledger-views")
-		if createErr == nil {
-			createErr = errors.Join(mark.Sync(), mark.Close())
-		}
-		if createErr != nil {
-			v.log.Error("the damage of the views could not be marked; delete the folder before the next start", "error", createErr)
-		}
-		v.progress.wake()
-	}
-	return err
 }
 
 // openPebble runs in a goroutine of its own because a fatal error in the engine
@@ -154,7 +106,7 @@ func (v *Views) openPebble() (err error) {
 	if cause := v.fatal.cause(); cause != nil {
 		return cause
 	}
-	if err != nil && strings.Contains(err.Error(), "resource temporarily unavailable") {
+	if err != nil && (strings.Contains(err.Error(), "resource temporarily unavailable") || strings.Contains(err.Error(), "lock held by current process")) {
 		return fmt.Errorf("another process has them open; stop that one first: %w", err)
 	}
 	return err
@@ -172,6 +124,10 @@ func (v *Views) engineOptions() *pebble.Options {
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) {
 				v.log.Error("the views' engine met an error and goes on trying", "error", err)
+			},
+			// Without this the engine would end the process.
+			DataCorruption: func(i pebble.DataCorruptionInfo) {
+				v.damage.found(fmt.Errorf("%s: %w", i.Path, i.Details))
 			},
 		},
 	}
@@ -216,6 +172,17 @@ func (v *Views) read(key []byte) ([]byte, error) {
 	}
 	out := append(make([]byte, 0, len(value)), value...)
 	return out, closer.Close()
+}
+
+// has tells whether there is a value. Unlike read, it asks the filters of the
+// lowest level too, so a "no" costs no block; a "yes" costs more than read.
+func (v *Views) has(key []byte) (bool, error) {
+	it, err := v.db.NewIter(&pebble.IterOptions{LowerBound: key, UpperBound: append(key[:len(key):len(key)], 0), UseL6Filters: true})
+	if err != nil {
+		return false, err
+	}
+	found := it.SeekPrefixGE(key)
+	return found, it.Close()
 }
 
 // belongs checks that the log holds the record at which a checkpoint stands.

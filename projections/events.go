@@ -24,12 +24,12 @@ type EventQuery struct {
 	Limit     int             // 0: DefaultLimit; at most MaxLimit
 }
 
-// fileMessage writes a message and everything it is found by. methods are those
-// whose history it stands in.
-func fileMessage(batch *pebble.Batch, m *Message, methods []domain.MethodID) error {
+// fileMessage writes an encoded message and everything it is found by. methods
+// are those whose history it stands in.
+func fileMessage(batch *pebble.Batch, m *Message, encoded []byte, methods []domain.MethodID) error {
 	position := binary.BigEndian.AppendUint64(nil, uint64(m.Position))
 	w := entryWriter{batch: batch, position: position}
-	w.write(messageKey(m.Position), encodeMessage(m))
+	w.write(messageKey(m.Position), encoded)
 	w.write(append([]byte{tableEventID}, m.ID[:]...), position)
 	w.file(prefix(tableEventOfOrganization, m.Organization))
 	w.file(prefix(tableEventOfType, m.Organization, m.Type))
@@ -65,9 +65,9 @@ func (w *entryWriter) write(key, value []byte) {
 
 func (w *entryWriter) file(prefix []byte) { w.write(append(prefix, w.position...), nil) }
 
-// encodeMessage writes a message as it is stored under its position.
-func encodeMessage(m *Message) []byte {
-	b := make([]byte, 0, 192+len(m.Body))
+// appendEnvelope writes a message as it is stored under its position, up to its
+// body.
+func appendEnvelope(b []byte, m *Message) []byte {
 	b = binary.AppendUvarint(b, uint64(m.Prev))
 	b = binary.AppendUvarint(b, uint64(m.OrgPrev))
 	b = binary.AppendUvarint(b, m.OrgSeq)
@@ -76,7 +76,7 @@ func encodeMessage(m *Message) []byte {
 	for _, s := range [...]string{m.Organization, m.Customer, m.Type, m.SubjectID, m.Traceparent} {
 		b = part(b, s)
 	}
-	return append(b, m.Body...)
+	return b
 }
 
 // stored is a message as stored; its strings are slices of the stored value.
@@ -123,7 +123,7 @@ func (v *Views) Messages(after eventstore.Position, max int) ([]Message, error) 
 	}
 	it, err := v.db.NewIter(&pebble.IterOptions{LowerBound: messageKey(after + 1), UpperBound: []byte{tableMessage + 1}})
 	if err != nil {
-		return nil, v.damaged(v.projections[0], err)
+		return nil, v.checked(err)
 	}
 	var out []Message
 	for ok := it.First(); ok && len(out) < max; ok = it.Next() {
@@ -141,7 +141,7 @@ func (v *Views) Messages(after eventstore.Position, max int) ([]Message, error) 
 		err = closeErr
 	}
 	if err != nil {
-		return nil, v.damaged(v.projections[0], err)
+		return nil, v.checked(err)
 	}
 	return out, nil
 }
@@ -155,15 +155,15 @@ func (v *Views) Event(organization string, id uuid.UUID) ([]byte, bool, error) {
 	defer v.leave()
 	position, err := v.read(append([]byte{tableEventID}, id[:]...))
 	if err != nil || len(position) != 8 {
-		return nil, false, v.damaged(v.projections[0], err)
+		return nil, false, v.checked(err)
 	}
 	value, err := v.read(append([]byte{tableMessage}, position...))
 	if err != nil {
-		return nil, false, v.damaged(v.projections[0], err)
+		return nil, false, v.checked(err)
 	}
 	s, err := decodeMessage(value)
 	if err != nil {
-		return nil, false, v.damaged(v.projections[0], err)
+		return nil, false, v.checked(err)
 	}
 	if string(s.organization) != organization {
 		return nil, false, nil

@@ -65,14 +65,14 @@ func (v *Views) page(l list, limit int, item func(key []byte) ([]byte, error)) (
 	defer v.leave()
 	it, err := v.db.NewIter(&pebble.IterOptions{LowerBound: l.from, UpperBound: l.to})
 	if err != nil {
-		return Page{}, v.damaged(v.projections[0], err)
+		return Page{}, v.checked(err)
 	}
 	page, err := l.collect(it, limit, item)
 	if closeErr := it.Close(); err == nil {
 		err = closeErr
 	}
 	if err != nil {
-		return Page{}, v.damaged(v.projections[0], err)
+		return Page{}, v.checked(err)
 	}
 	return page, nil
 }

@@ -45,7 +45,7 @@ func (v *Views) Method(organization string, id domain.MethodID) (MethodRow, bool
 	defer v.leave()
 	r, _, err := v.row(k, nil)
 	if err != nil {
-		return MethodRow{}, false, v.damaged(v.projections[0], err)
+		return MethodRow{}, false, v.checked(err)
 	}
 	if r == nil || string(r.organization) != organization {
 		return MethodRow{}, false, nil
@@ -187,7 +187,7 @@ func (v *Views) expiring(organization string, q MethodQuery, l list) ([]place, b
 	end := binary.BigEndian.AppendUint64(slices.Clone(base), ordered(q.ExpiringBefore.Add(time.Millisecond-1)))
 	it, err := v.db.NewIter(&pebble.IterOptions{LowerBound: base, UpperBound: end})
 	if err != nil {
-		return nil, false, v.damaged(v.projections[0], err)
+		return nil, false, v.checked(err)
 	}
 	var places []place
 	few, scanned := true, 0
@@ -202,7 +202,7 @@ func (v *Views) expiring(organization string, q MethodQuery, l list) ([]place, b
 		few = scanned < ScanLimit
 	}
 	if err := it.Close(); err != nil {
-		return nil, false, v.damaged(v.projections[0], err)
+		return nil, false, v.checked(err)
 	}
 	slices.SortFunc(places, func(a, b place) int { return slices.Compare(a[:], b[:]) })
 	return places, few, nil
@@ -223,7 +223,7 @@ func (v *Views) pageOf(places []place, limit int, matches func(*row) bool) (Page
 	for _, p := range places {
 		found, err := v.item(p[:], matches)
 		if err != nil {
-			return Page{}, v.damaged(v.projections[0], err)
+			return Page{}, v.checked(err)
 		}
 		if found == nil {
 			continue

@@ -120,7 +120,7 @@ func (o *organizations) mode(organization string) (domain.Mode, error) {
 		return mode, nil
 	}
 	value, err := o.v.read(prefix(tableMode, organization))
-	return domain.Mode(value), o.v.damaged(o.v.projections[1], err)
+	return domain.Mode(value), o.v.checked(err)
 }
 
 // Stage implements Projector.

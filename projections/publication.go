@@ -15,10 +15,10 @@ type publication struct {
 	object   *domain.Method // after the record; nil when there is none to show
 }
 
-// render writes the event's body: what goes over NATS and what the API answers.
-func (p publication) render() []byte {
+// appendBody writes the event's body: what goes over NATS and what the API answers.
+func (p publication) appendBody(b []byte) []byte {
 	m := p.message
-	o := begin(make([]byte, 0, 1792))
+	o := begin(b)
 	o.text("id", m.EventID())
 	o.text("object", "event")
 	o.text("type", m.Type)

@@ -27,14 +27,11 @@ func appendMethod(b []byte, m *domain.Method, to audience) []byte {
 	o.text("organization_id", m.Organization)
 	o.textOrNull("customer_id", m.Customer)
 	writeMembers(&o, m, to)
-	o.time("created_at", m.CreatedAt)
-	o.time("updated_at", m.UpdatedAt)
-	o.time("detached_at", m.DetachedAt)
 	o.number("version", m.Version)
 	return o.end()
 }
 
-// writeMembers writes the members that describe the method, in their order.
+// writeMembers writes the members that a method's life can change, in their order.
 func writeMembers(o *object, m *domain.Method, to audience) {
 	o.textOrNull("external_id", m.ExternalID)
 	o.text("type", string(m.Type))
@@ -65,6 +62,9 @@ func writeMembers(o *object, m *domain.Method, to audience) {
 	o.time("last_replaced_at", m.LastReplacedAt)
 	o.null("next_action")
 	o.texts("in_use_by", m.InUseBy)
+	o.time("created_at", m.CreatedAt)
+	o.time("updated_at", m.UpdatedAt)
+	o.time("detached_at", m.DetachedAt)
 }
 
 func writeVerification(o *object, v domain.Verification) {

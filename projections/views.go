@@ -82,8 +82,8 @@ var (
 // What they read is some recent state of the log: Wait makes it recent enough.
 //
 // A checksum that fails while reading is an error of that read, never a wrong
-// answer; the projection that owns the data halts, and the next Open sets the
-// folder aside and rebuilds.
+// answer; the projections halt, and the next Open sets the folder aside and
+// rebuilds.
 type Views struct {
 	o     Options
 	store eventstore.Store
@@ -101,6 +101,7 @@ type Views struct {
 	db     *pebble.DB
 	closed bool
 	fatal  fatal
+	damage damage
 }
 
 // Open opens the views in o.Dir on the given log, or starts empty ones. It reads
@@ -114,29 +115,40 @@ func Open(ctx context.Context, store eventstore.Store, o Options) (*Views, error
 		return nil, errors.New("the views need a folder")
 	}
 	o = o.withDefaults()
-	v := &Views{o: o, store: store, log: o.Logger, rows: newRowCache(o.CachedMethods)}
-	if err := v.open(ctx); err != nil {
+	v, err := open(ctx, store, o)
+	if showsDamage(err) {
+		if err = setAside(o, err); err == nil {
+			v, err = open(ctx, store, o)
+		}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("opening the views in %s: %w", o.Dir, err)
 	}
 	return v, nil
 }
 
-func (v *Views) open(ctx context.Context) error {
-	err := v.openEngine()
-	if err != nil {
-		return err
+func open(ctx context.Context, store eventstore.Store, o Options) (*Views, error) {
+	v := &Views{o: o, store: store, log: o.Logger, rows: newRowCache(o.CachedMethods)}
+	v.customers, v.organizations = newCustomers(v), newOrganizations(v)
+	for _, p := range []Projector{v.customers, v.organizations} {
+		next := &projection{Projector: p}
+		next.reached(checkpoint{})
+		v.projections = append(v.projections, next)
+	}
+	v.damage.deal = v.dealWithDamage
+	if err := v.openEngine(); err != nil {
+		return nil, err
 	}
 	if err := v.load(ctx); err != nil {
-		return errors.Join(err, v.db.Close())
+		err = errors.Join(err, v.db.Close())
+		v.damage.done.Wait()
+		return nil, err
 	}
-	return nil
+	return v, nil
 }
 
 // load reads the projectors' state and checks that it is one of this log.
 func (v *Views) load(ctx context.Context) error {
-	v.customers = newCustomers(v)
-	v.organizations = newOrganizations(v)
-	v.projections = []*projection{{Projector: v.customers}, {Projector: v.organizations}}
 	head, err := v.store.Head(ctx)
 	if err != nil {
 		return err
@@ -152,10 +164,7 @@ func (v *Views) load(ctx context.Context) error {
 		p.reached(mark)
 		p.saved = mark.position
 	}
-	if err := v.customers.load(); err != nil {
-		return err
-	}
-	if err := v.organizations.load(); err != nil {
+	if err := errors.Join(v.customers.load(), v.organizations.load()); err != nil {
 		return err
 	}
 	v.publishProgress()
@@ -172,6 +181,7 @@ func (v *Views) Close() error {
 	}
 	v.closed = true
 	v.progress.wake()
+	defer v.damage.done.Wait()
 	if err := v.fatal.cause(); err != nil {
 		// The engine's state is unknown and its files are rebuildable.
 		return err

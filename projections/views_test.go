@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/uuid"
 
 	"github.com/pmledger/pmledger/domain"
@@ -95,9 +95,9 @@ func (l *ledger) attach(organization, customer string) domain.MethodID {
 	return cmd.MethodID
 }
 
-// options are those of a test: a folder of its own and small memory.
+// options are those of a test: small memory, and a file system of its own.
 func options(dir string) projections.Options {
-	return projections.Options{Dir: dir, Logger: quiet(), MemTableBytes: 1 << 20, CacheBytes: 1 << 20}
+	return projections.Options{Dir: dir, Logger: quiet(), MemTableBytes: 1 << 20, CacheBytes: 1 << 20, FS: vfs.NewMem()}
 }
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
@@ -131,7 +131,7 @@ func start(t testing.TB, store eventstore.Store, o projections.Options) *running
 // views starts views of a ledger in a new folder.
 func views(l *ledger) *running {
 	l.t.Helper()
-	return start(l.t, l.store, options(filepath.Join(l.t.TempDir(), "views")))
+	return start(l.t, l.store, options("views"))
 }
 
 // stop ends the run and closes the views. It may be called again.

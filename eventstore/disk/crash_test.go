@@ -45,13 +45,22 @@ func checkRecovered(t *testing.T, s *disk.Store, acked map[uuid.UUID]bool) int {
 	return len(all)
 }
 
+// rounds is how often to repeat what random choices make different: n times, or
+// once in a short run.
+func rounds(n uint64) uint64 {
+	if testing.Short() {
+		return 1
+	}
+	return n
+}
+
 // Power is lost at random moments; of what was not synced, none, half or all of
 // the blocks and directory entries are on the disk. The log that recovers is
 // used and loses power again.
 func TestPowerLossKeepsWhatWasAcknowledged(t *testing.T) {
 	var crashes, records int
 	for _, percent := range []int{0, 50, 100} {
-		for seed := range uint64(6) {
+		for seed := range rounds(6) {
 			fs := vfs.NewCrashableMem()
 			rng := rand.New(rand.NewPCG(seed, uint64(percent)))
 			acked := map[uuid.UUID]bool{}
@@ -118,7 +127,7 @@ func loadUntilPowerLoss(t *testing.T, fs *vfs.MemFS, acked map[uuid.UUID]bool, r
 // Opening writes too: power may be lost there, in a new folder as in a used one.
 func TestPowerLossWhileOpening(t *testing.T) {
 	moments := 0
-	for seed := range uint64(8) {
+	for seed := range rounds(4) {
 		rng := rand.New(rand.NewPCG(7, seed))
 		moments += losePowerWhileOpening(t, vfs.NewCrashableMem(), nil, seed)
 		acked := map[uuid.UUID]bool{}

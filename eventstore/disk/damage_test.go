@@ -166,8 +166,9 @@ func flipEverywhere(t *testing.T, fs *vfs.MemFS, want []eventstore.Record, last 
 		if counts[kind] == nil {
 			counts[kind] = map[damaged]int{}
 		}
-		// Small files byte by byte, large ones at some 60 places.
-		for at := int64(0); at < info.Size(); at += 1 + rng.Int64N(max(2*info.Size()/60, 1)) {
+		// Small files byte by byte, large ones at some 40 places, in short runs at 10.
+		places := int64(10 * rounds(4))
+		for at := int64(0); at < info.Size(); at += 1 + rng.Int64N(max(2*info.Size()/places, 1)) {
 			broken := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 0})
 			mask := byte(1) << rng.IntN(8)
 			flip(t, broken, path, at, mask)

@@ -13,6 +13,7 @@ import (
 // An ordinary client tries everything that could put a message into the stream or
 // take one out. Whatever it gets for an answer, the stream must be as before.
 func TestOrdinaryClientsCannotChangeTheStream(t *testing.T) {
+	t.Parallel()
 	log := newOutbox(30)
 	s := startServer(t, ServerOptions{Listen: "127.0.0.1:0", Anonymous: true})
 	p, _ := run(t, Options{Server: s, Source: log.source()})
@@ -105,6 +106,7 @@ func request(nc *nats.Conn, subject, body string) *nats.Msg {
 // A refused write must not be visible to anybody: that is why the stream listens on
 // subjects of its own.
 func TestPlainSubscribersNeverSeeRefusedMessages(t *testing.T) {
+	t.Parallel()
 	log := newOutbox(5)
 	s := startServer(t, ServerOptions{Listen: "127.0.0.1:0", Anonymous: true})
 	sub, err := client(t, s).SubscribeSync(">")
@@ -169,6 +171,7 @@ func refusedBatch(t *testing.T, nc *nats.Conn, n int) {
 }
 
 func TestServerRefusesToListenWithoutCredentials(t *testing.T) {
+	t.Parallel()
 	for name, o := range map[string]ServerOptions{
 		"no credentials": {Dir: t.TempDir(), Listen: "127.0.0.1:0"},
 		"no password":    {Dir: t.TempDir(), Listen: "127.0.0.1:0", User: "billing"},
@@ -188,6 +191,7 @@ func TestServerRefusesToListenWithoutCredentials(t *testing.T) {
 
 // A client that takes the name of the publisher's user does not get its rights.
 func TestClientsCannotBecomeThePublisher(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, ServerOptions{Listen: "127.0.0.1:0", Anonymous: true})
 	for _, password := range []string{"", "publisher"} {
 		if nc, err := nats.Connect(s.URL(), nats.UserInfo(publisherUser, password)); err == nil {

@@ -33,12 +33,13 @@ const (
 	batchMax     = 1000
 	batchBytes   = 4 << 20
 	backoffFirst = 20 * time.Millisecond
-	backoffMax   = 5 * time.Second
+	backoffMax   = 2 * time.Second
 	gateEvery    = 250 * time.Millisecond
 	// replyPrefix keeps answers to the publisher off _INBOX, which clients of the
 	// embedded server may listen to.
 	replyPrefix  = "_pm.reply"
 	standbyEvery = 250 * time.Millisecond
+	reconnect    = 20 * time.Millisecond // before the first attempt; later ones wait longer
 	// standstill is how long the stream must not move, although there is
 	// something to publish, before a standby takes over.
 	standstill = 2 * time.Second
@@ -159,7 +160,7 @@ func (p *Publisher) connect() error {
 		nats.CustomInboxPrefix(replyPrefix),
 		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),
 		nats.CustomReconnectDelay(func(attempts int) time.Duration {
-			return min(time.Duration(attempts)*backoffFirst, time.Second) + rand.N(backoffFirst)
+			return min(time.Duration(attempts)*reconnect, time.Second) + rand.N(reconnect)
 		}),
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { p.disconnect() }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
@@ -187,7 +188,7 @@ func (p *Publisher) connect() error {
 }
 
 // session reads the stream's end and publishes from there until something goes
-// wrong. It reports whether it stored anything.
+// wrong. It reports whether the stream has moved.
 func (p *Publisher) session(ctx context.Context) (progress bool, err error) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -210,9 +211,9 @@ func (p *Publisher) follow(ctx context.Context) (progress bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	p.reached(end)
+	progress = p.reached(end)
 	if p.conflicts > 1 { // the second in a row: it was no leftover of an earlier session
-		return false, p.standby(ctx, end)
+		return progress, p.standby(ctx, end)
 	}
 	for {
 		messages, err := p.next(ctx, end.position)
@@ -243,6 +244,7 @@ func (p *Publisher) next(ctx context.Context, after eventstore.Position) ([]proj
 			return nil, fmt.Errorf("the events view: %w", err)
 		}
 		if len(messages) == 0 {
+			p.idle()
 			if err := p.o.Source.Wait(ctx, after); err != nil {
 				return nil, fmt.Errorf("the events view: %w", err)
 			}

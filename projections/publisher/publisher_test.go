@@ -10,6 +10,7 @@ import (
 )
 
 func TestBacklogAndLiveMessagesArriveOnceAndInOrder(t *testing.T) {
+	t.Parallel()
 	log := newOutbox(2500)
 	s := startServer(t, ServerOptions{Listen: "127.0.0.1:0", Anonymous: true})
 	live, err := client(t, s).SubscribeSync("pm.v1.>")
@@ -45,6 +46,7 @@ func TestBacklogAndLiveMessagesArriveOnceAndInOrder(t *testing.T) {
 }
 
 func TestOrdinaryClientsReadWithEveryKindOfConsumer(t *testing.T) {
+	t.Parallel()
 	log := newOutbox(100)
 	s := startServer(t, ServerOptions{Listen: "127.0.0.1:0", User: "billing", Password: "p&ss \"word\""})
 	p, _ := run(t, Options{Server: s, Source: log.source()})

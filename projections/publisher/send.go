@@ -24,10 +24,13 @@ const (
 	headerExpectLast    = "Nats-Expected-Last-Sequence"
 )
 
-// Codes with which JetStream refuses a write that names an old last sequence.
+// Codes with which JetStream refuses a write that comes too late. A batch whose
+// messages are already there is refused for their ids before its sequence is
+// looked at.
 const (
 	errWrongLast         = 10071
 	errWrongLastConstant = 10164
+	errBatchDuplicate    = 10201
 )
 
 // ack is JetStream's answer to a write.
@@ -210,12 +213,13 @@ func parseAck(m *nats.Msg) (ack, error) {
 }
 
 // refusal is the error that the stream answered with, errConflict for a write
-// that named an old last sequence.
+// that came too late.
 func (a ack) refusal() error {
-	switch {
-	case a.Error == nil:
+	if a.Error == nil {
 		return nil
-	case a.Error.ErrCode == errWrongLast || a.Error.ErrCode == errWrongLastConstant:
+	}
+	switch a.Error.ErrCode {
+	case errWrongLast, errWrongLastConstant, errBatchDuplicate:
 		return fmt.Errorf("%w: %s", errConflict, a.Error.Description)
 	default:
 		return fmt.Errorf("the stream refused: %s (%d)", a.Error.Description, a.Error.ErrCode)

@@ -86,13 +86,19 @@ func (p *Publisher) verdict() {
 	}
 }
 
-// reached records where the stream was found to end.
-func (p *Publisher) reached(e end) {
+// reached records where the stream was found to end and reports whether that is
+// news.
+func (p *Publisher) reached(e end) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	moved := e.sequence != p.status.Sequence
+	if moved {
+		p.succeeded()
+	}
 	p.status.Position, p.status.Sequence = e.position, e.sequence
-	p.status.LastSuccess, p.status.LastError, p.status.Connected = p.o.Now(), nil, true
+	p.status.Connected = true
 	p.verdict()
+	return moved
 }
 
 func (p *Publisher) published(e end) {
@@ -100,6 +106,18 @@ func (p *Publisher) published(e end) {
 	defer p.mu.Unlock()
 	p.status.Published += e.sequence - p.status.Sequence
 	p.status.Position, p.status.Sequence = e.position, e.sequence
+	p.succeeded()
+}
+
+// idle records that there is nothing to publish.
+func (p *Publisher) idle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.succeeded()
+}
+
+// succeeded must be called with mu held.
+func (p *Publisher) succeeded() {
 	p.status.LastSuccess, p.status.LastError = p.o.Now(), nil
 }
 

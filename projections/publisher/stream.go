@@ -94,9 +94,10 @@ func (p *Publisher) create(ctx context.Context) (jetstream.Stream, error) {
 }
 
 // rebuild replaces a damaged embedded stream by an empty one. The log refills it
-// with the same subjects, bodies and headers.
+// with the same subjects, bodies and headers; durable consumers keep their places.
 func (p *Publisher) rebuild(ctx context.Context, cause string) (jetstream.Stream, error) {
 	p.o.Logger.Error("the embedded stream is damaged and is rebuilt from the log", "stream", StreamName, "cause", cause)
+	places := p.places(ctx)
 	if err := p.js.DeleteStream(ctx, StreamName); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("the damaged stream %s cannot be removed: %w", StreamName, err)
 	}
@@ -104,7 +105,12 @@ func (p *Publisher) rebuild(ctx context.Context, cause string) (jetstream.Stream
 	p.mu.Lock()
 	p.status.Rebuilds++
 	p.mu.Unlock()
-	return p.create(ctx)
+	stream, err := p.create(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.restore(ctx, stream, places)
+	return stream, nil
 }
 
 // settled compares what require sets.
