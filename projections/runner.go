@@ -86,19 +86,55 @@ func (v *Views) follow(ctx context.Context) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	changes := make(chan ahead, 1)
+	go v.readAhead(ctx, after, changes)
+	defer func() {
+		cancel()
+		for range changes { // until the reading has ended
+		}
+	}()
+	for next := range changes {
+		if next.err != nil {
+			return next.err
+		}
+		if err := v.apply(ctx, next.changes); err != nil {
+			return err
+		}
+	}
+	return errors.New("the log ended")
+}
+
+// ahead is what is read and decoded while what came before it is being applied.
+type ahead struct {
+	changes []decoded
+	err     error
+}
+
+// readAhead reads the log into out until it fails or ctx ends, and closes out.
+func (v *Views) readAhead(ctx context.Context, after eventstore.Position, out chan<- ahead) {
+	defer close(out)
+	send := func(a ahead) bool {
+		select {
+		case out <- a:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
 	for batch, err := range v.store.Follow(ctx, after) {
 		if err != nil {
-			return err
+			send(ahead{err: err})
+			return
 		}
 		for len(batch) > 0 {
 			n := min(len(batch), v.o.BatchRecords)
-			if err := v.apply(ctx, batch[:n]); err != nil {
-				return err
+			if !send(ahead{changes: decode(batch[:n])}) {
+				return
 			}
 			batch = batch[n:]
 		}
 	}
-	return errors.New("the log ended")
 }
 
 // resume is the position after which the slowest running projection goes on.
@@ -127,14 +163,22 @@ func decode(records []eventstore.Record) []decoded {
 		d := &out[i]
 		d.Record = r
 		d.category, _, _ = domain.StreamOwner(r.Stream)
-		d.Event, d.Meta, d.err = eventstore.DecodeRecord(r)
+		d.decode()
 	}
 	return out
 }
 
-// apply commits records in every projection that runs.
-func (v *Views) apply(ctx context.Context, records []eventstore.Record) error {
-	changes := decode(records)
+func (d *decoded) decode() {
+	defer func() {
+		if r := recover(); r != nil {
+			d.err = fmt.Errorf("panic while decoding: %v", r)
+		}
+	}()
+	d.Event, d.Meta, d.err = eventstore.DecodeRecord(d.Record)
+}
+
+// apply commits changes in every projection that runs.
+func (v *Views) apply(ctx context.Context, changes []decoded) error {
 	if err := v.passGate(ctx); err != nil {
 		return err
 	}

@@ -101,6 +101,35 @@ func TestSyncErrorIsFatalAndNothingIsAcknowledged(t *testing.T) {
 	}
 }
 
+// The engine may fail in the background while a commit of ours goes well. That
+// commit must not be acknowledged, and nobody may wait for ever.
+func TestFailureInTheBackgroundAnswersEverybody(t *testing.T) {
+	var broken atomic.Bool
+	opt := small(errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if broken.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && strings.Contains(op.Path, "MANIFEST") {
+			return errDisk
+		}
+		return nil
+	})))
+	failed := make(chan error, 1)
+	opt.OnFatal = func(err error) { failed <- err }
+	s, err := disk.Open("log", opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken.Store(true)
+	ctx := within(t)
+	for v := uint64(0); err == nil; v++ { // until a table is flushed, which writes the manifest
+		_, err = s.Append(ctx, "a", v, records(1, 5000))
+	}
+	if !errors.Is(err, eventstore.ErrUnknownOutcome) && !errors.Is(err, eventstore.ErrUnavailable) {
+		t.Errorf("an append was answered with %v", err)
+	}
+	if cause := <-failed; !strings.Contains(cause.Error(), errDisk.Error()) {
+		t.Errorf("the cause is lost: %v", cause)
+	}
+}
+
 // openStoppable opens a log on fs whose syncs, once stopped, say that they begin
 // and wait until they may proceed.
 func openStoppable(t *testing.T, fs vfs.FS) (s *disk.Store, toggle func(), syncing, proceed chan struct{}) {
