@@ -155,7 +155,15 @@ func decode(name string, data []byte) (Event, error) {
 
 func read[E Event](data []byte) (Event, error) {
 	var e E
-	if err := json.Unmarshal(data, &e); err != nil {
+	var err error
+	if often, ok := any(&e).(interface{ read(*reader) }); ok {
+		r := &reader{data: data}
+		often.read(r)
+		err = r.end()
+	} else {
+		err = json.Unmarshal(data, &e)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("decode %s: %w", e.StoredName(), err)
 	}
 	return e, nil

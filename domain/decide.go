@@ -174,7 +174,10 @@ func (c *Customer) update(cmd UpdateMethod) ([]Event, error) {
 		return events, nil
 	}
 	changed, err := c.defaultSwitched(m, *cmd.IsDefault, status)
-	return append(events, changed...), err
+	if err != nil {
+		return nil, err
+	}
+	return append(events, changed...), nil
 }
 
 func (c *Customer) defaultSwitched(m *Method, on bool, status Status) ([]Event, error) {

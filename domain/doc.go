@@ -12,6 +12,10 @@
 // times and ids come with the command. So every rule can be tested as text, and
 // every answer can be reproduced from the log.
 //
+// A history that no command could have led to (a second default, an event about a
+// detached method) is named by Contradiction; whoever reads a stream asks it
+// before each Evolve and stops there.
+//
 // The set of events is closed. A stored event has a name that never changes
 // (catalogue in testdata/events.golden), and old shapes are read through upcasts.
 package domain

@@ -6,9 +6,25 @@ import (
 )
 
 // CardExpiry is the first instant at which a card is expired: the start of the
-// month after its expiry month, in the given zone.
+// month after its expiry month (1..12), in the given zone, as a UTC time.
+//
+// time.Date would do but for zones that change their clocks around that midnight:
+// of an hour that is skipped or happens twice it promises no particular instant.
 func CardExpiry(year, month int, zone *time.Location) time.Time {
-	return time.Date(year, time.Month(month)+1, 1, 0, 0, 0, 0, zone).UTC()
+	midnight := time.Date(year, time.Month(month)+1, 1, 0, 0, 0, 0, time.UTC)
+	// No zone is more than a day from UTC, so the search begins before it.
+	for at := midnight.Add(-36 * time.Hour).In(zone); ; {
+		_, offset := at.Zone()
+		_, change := at.ZoneBounds()
+		first := midnight.Add(-time.Duration(offset) * time.Second)
+		if first.Before(at) {
+			first = at
+		}
+		if change.IsZero() || first.Before(change) {
+			return first.UTC()
+		}
+		at = change
+	}
 }
 
 // expiryOfFacts is when an instrument expires, or zero when it does not.

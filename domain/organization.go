@@ -117,7 +117,7 @@ func (o *Organization) Decide(cmd Command, now time.Time) ([]Event, error) {
 		if !key.RevokedAt.IsZero() {
 			return nil, nil
 		}
-		return []Event{KeyRevoked{KeyID: cmd.KeyID}}, nil
+		return []Event{KeyRevoked{KeyID: key.ID}}, nil
 	case UpdateSettings:
 		return o.updateSettings(cmd)
 	case SetTestClock:

@@ -8,11 +8,11 @@ import (
 )
 
 // ContainsPAN tells whether a text holds what looks like a card number: 14 to 19
-// digits, in one piece or in groups with a single space, hyphen or dot between
-// them, that do not touch a letter or another digit, begin like a known issuer's
-// numbers, have a length that issuer uses, and pass the Luhn check. Digits of
-// every script count. The text is also read as it would be after URL and base64
-// decoding, once.
+// digits, in one piece or in groups with a single space, hyphen, dot (or plus, a
+// space in URLs) between them, that do not touch a letter or another digit, begin
+// like a known issuer's numbers, have a length that issuer uses, pass the Luhn
+// check, and are no part of a UUID. Digits of every script count. The text is also
+// read as it would be after URL decoding or base64 decoding (of ASCII), once.
 //
 // Every string that the ledger accepts goes through here. Security codes of 3 or
 // 4 digits cannot be told from any other short number, so no text screen finds
@@ -61,7 +61,7 @@ func findPAN(s string, shortest int) (start, end int, found bool) {
 		}
 		kind, _, size := characterAt(s, i)
 		if kind == digit && !touching {
-			if end, ok := panAt(s, i, shortest); ok {
+			if end, ok := panAt(s, i, shortest); ok && !insideUUID(s, i, end) {
 				return i, end, true
 			}
 		}
@@ -70,6 +70,22 @@ func findPAN(s string, shortest int) (start, end int, found bool) {
 	}
 	return 0, 0, false
 }
+
+// insideUUID tells whether s[start:end] is part of a well-formed UUID, whose
+// groups happen to look like a card number once in some ten thousand times.
+func insideUUID(s string, start, end int) bool {
+	for start > 0 && partOfUUID(s[start-1]) {
+		start--
+	}
+	for end < len(s) && partOfUUID(s[end]) {
+		end++
+	}
+	u := s[start:end]
+	return len(u) == 36 && strings.Count(u, "-") == 4 && u[8] == '-' && u[13] == '-' && u[18] == '-' && u[23] == '-' &&
+		u[14] >= '1' && u[14] <= '8' && strings.IndexByte("89abAB", u[19]) >= 0
+}
+
+func partOfUUID(c byte) bool { return c == '-' || hexValue(c) >= 0 }
 
 // panAt looks for a card number that begins with the digit at s[i:] and ends
 // where a group of digits ends: text around a number may end in digits too, as in
@@ -161,7 +177,7 @@ var ascii = func() (kinds [utf8.RuneSelf]kind) {
 			kinds[c] = digit
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z':
 			kinds[c] = letter
-		case c == ' ', c == '-', c == '.':
+		case c == ' ', c == '-', c == '.', c == '+':
 			kinds[c] = separator
 		}
 	}
@@ -203,8 +219,7 @@ func digitValue(r rune) byte {
 	return 0
 }
 
-// percentDecoded reads %XX and + as a URL's query would. What is not an escape
-// stays as it is.
+// percentDecoded reads %XX as a URL would. What is not an escape stays as it is.
 func percentDecoded(s string) string {
 	out := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
@@ -212,8 +227,6 @@ func percentDecoded(s string) string {
 		if c == '%' && i+2 < len(s) && hexValue(s[i+1]) >= 0 && hexValue(s[i+2]) >= 0 {
 			c = byte(hexValue(s[i+1])<<4 | hexValue(s[i+2]))
 			i += 2
-		} else if c == '+' {
-			c = ' '
 		}
 		out = append(out, c)
 	}

@@ -54,28 +54,29 @@ func TestSeparatorsEncodingsAndScriptsDoNotHideANumber(t *testing.T) {
 	const number = "4242 4242 4242 4242"
 	plain := strings.ReplaceAll(number, " ", "")
 	hidden := map[string]string{
-		"hyphens":              "4242-4242-4242-4242",
-		"dots":                 "4242.4242.4242.4242",
-		"single digits":        strings.Join(strings.Split(plain, ""), " "),
-		"uneven groups":        "42424-24242-424242",
-		"expiry after it":      number + " 12/34",
-		"expiry in the run":    number + " 12 34 123",
-		"digits before it":     "12 34 " + number,
-		"full width":           "４２４２４２４２４２４２４２４２",
-		"full width, mixed":    "４２４２-4242 ４２４２．4242",
-		"arabic-indic":         "٤٢٤٢٤٢٤٢٤٢٤٢٤٢٤٢",
-		"devanagari":           "४२४२४२४२४२४२४२४२",
-		"mathematical bold":    "𝟒𝟐𝟒𝟐𝟒𝟐𝟒𝟐𝟒𝟐𝟒𝟐𝟒𝟐𝟒𝟐",
-		"no-break spaces":      strings.ReplaceAll(number, " ", "\u00a0"),
-		"zero-width spaces":    strings.ReplaceAll(number, " ", "\u200b"),
-		"en dashes":            strings.ReplaceAll(number, " ", "–"),
-		"url encoded":          url.QueryEscape(number),
-		"url path":             "https://shop.example/pay?card=" + url.PathEscape(number) + "&x=1",
-		"url encoded digits":   "%34%32%34%32%34%32%34%32%34%32%34%32%34%32%34%32",
-		"base64":               base64.StdEncoding.EncodeToString([]byte(plain)),
-		"base64 with text":     "see " + base64.StdEncoding.EncodeToString([]byte(`{"number":"`+plain+`","exp":"12/34"}`)) + " there",
-		"base64 for URLs":      base64.RawURLEncoding.EncodeToString([]byte("??>" + number + "~~")),
-		"base64 behind a word": "tok_" + base64.RawURLEncoding.EncodeToString([]byte("n="+plain)),
+		"hyphens":                "4242-4242-4242-4242",
+		"dots":                   "4242.4242.4242.4242",
+		"single digits":          strings.Join(strings.Split(plain, ""), " "),
+		"uneven groups":          "42424-24242-424242",
+		"expiry after it":        number + " 12/34",
+		"expiry in the run":      number + " 12 34 123",
+		"digits before it":       "12 34 " + number,
+		"full width":             "４２４２４２４２４２４２４２４２",
+		"full width, mixed":      "４２４２-4242 ４２４２．4242",
+		"arabic-indic":           "٤٢٤٢٤٢٤٢٤٢٤٢٤٢٤٢",
+		"devanagari":             "४२४२४२४२४२४२४२४२",
+		"mathematical bold":      "𝟒𝟐𝟒𝟐𝟒𝟐𝟒𝟐𝟒𝟐𝟒𝟐𝟒𝟐𝟒𝟐",
+		"no-break spaces":        strings.ReplaceAll(number, " ", "\u00a0"),
+		"zero-width spaces":      strings.ReplaceAll(number, " ", "\u200b"),
+		"en dashes":              strings.ReplaceAll(number, " ", "–"),
+		"url encoded":            url.QueryEscape(number),
+		"url path":               "https://shop.example/pay?card=" + url.PathEscape(number) + "&x=1",
+		"url encoded digits":     "%34%32%34%32%34%32%34%32%34%32%34%32%34%32%34%32",
+		"base64":                 base64.StdEncoding.EncodeToString([]byte(plain)),
+		"base64 with text":       "see " + base64.StdEncoding.EncodeToString([]byte(`{"number":"`+plain+`","exp":"12/34"}`)) + " there",
+		"base64 for URLs":        base64.RawURLEncoding.EncodeToString([]byte("??>" + number + "~~")),
+		"base64 behind a letter": "x" + base64.RawURLEncoding.EncodeToString([]byte("n="+plain)),
+		"base64 behind a word":   "tok_" + base64.RawURLEncoding.EncodeToString([]byte("n="+plain)),
 	}
 	for name, text := range hidden {
 		if !ContainsPAN(text) {
@@ -98,6 +99,7 @@ func TestWhatOnlyLooksLikeANumberIsLeftAlone(t *testing.T) {
 		"more digits":              "42424242424242424242424242",
 		"two separators":           "4242  4242  4242  4242",
 		"a slash between":          "4242/4242/4242/4242",
+		"uuid":                     "01234567-4242-4242-8171-999927660000",
 		"iban":                     "DE89370400440532013000",
 		"isbn":                     "978-3-16-148410-0",
 		"base64 of words":          base64.StdEncoding.EncodeToString([]byte("all that is here is harmless text")),
@@ -114,7 +116,7 @@ func TestThirteenDigitsCountInANumberFieldOnly(t *testing.T) {
 	if ContainsPAN(old) || !ContainsPANInNumberField(old) {
 		t.Errorf("free text %v, number field %v; want false, true", ContainsPAN(old), ContainsPANInNumberField(old))
 	}
-	if encoded := base64.RawStdEncoding.EncodeToString([]byte("ab" + old)); !ContainsPANInNumberField(encoded) {
+	if encoded := base64.RawStdEncoding.EncodeToString([]byte("n=" + old)); !ContainsPANInNumberField(encoded) {
 		t.Errorf("13 digits in base64 are not found in a number field")
 	}
 }
@@ -164,8 +166,9 @@ func TestAnyIssuedNumberIsFoundInAnyGroupingAndCleanTextAroundIt(t *testing.T) {
 		if !ContainsPAN(text) {
 			t.Fatalf("not found in %q", text)
 		}
-		if encoded := base64.StdEncoding.EncodeToString([]byte(text)); !ContainsPAN(encoded) {
-			t.Fatalf("not found in base64 of %q", text)
+		ascii := "n=" + strings.ReplaceAll(b.String(), "\u00a0", " ")
+		if encoded := base64.StdEncoding.EncodeToString([]byte(ascii)); !ContainsPAN(encoded) {
+			t.Fatalf("not found in base64 of %q", ascii)
 		}
 		changed := []byte(number)
 		at := rapid.IntRange(0, len(changed)-1).Draw(t, "at")
@@ -193,8 +196,8 @@ func TestFalsePositivesStayRare(t *testing.T) {
 		allowed int // of the samples
 		make    func() string
 	}{
-		{"uuid v4", 10, func() string { return randomUUID(4).String() }},
-		{"uuid v7", 10, func() string { return randomUUID(7).String() }},
+		{"uuid v4", 0, func() string { return randomUUID(4).String() }},
+		{"uuid v7", 0, func() string { return randomUUID(7).String() }},
 		{"method id", 0, func() string { return string(NewMethodID(randomUUID(7))) }},
 		{"hex of 64", 0, func() string {
 			return fmt.Sprintf("%016x%016x%016x%016x", r.Uint64(), r.Uint64(), r.Uint64(), r.Uint64())

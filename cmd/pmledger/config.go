@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"time"
 )
@@ -18,8 +17,12 @@ import (
 // is a flag, an environment variable and a member of the YAML file under one
 // name: --min-free, PMLEDGER_MIN_FREE, min-free. A flag wins over the
 // environment, that over the file, that over the defaults of --dev, those over
-// the defaults.
+// the defaults. Dev and NATSURL stand before the fields whose defaults they change.
 type Config struct {
+	// Dev is for trying out: NATS open on loopback, the test organization "demo"
+	// with a key that has every scope, no rate limit, /metrics on HTTP too.
+	Dev bool `koanf:"dev" default:"false" usage:"try it out: demo organization, NATS on loopback, no rate limit"`
+
 	// HTTP is where the API listens. Port 0 takes a free one.
 	HTTP string `koanf:"http" default:"127.0.0.1:8080" usage:"host:port the API listens on"`
 
@@ -41,14 +44,14 @@ type Config struct {
 	// Data. It is made when the log is empty, and must exist when it is not.
 	SecretFile string `koanf:"secret-file" default:"" usage:"file of the ledger's 32 secret bytes; empty: secret in --data"`
 
+	// NATSURL publishes to a NATS cluster with JetStream instead of the embedded
+	// server. Several addresses are separated by commas.
+	NATSURL string `koanf:"nats-url" default:"" secret:"url" usage:"external NATS to publish to, instead of the embedded server"`
+
 	// NATSListen opens the embedded NATS server to other processes. Outside --dev
 	// it asks for the user "consumer" and the password in Data/nats-password.
 	// Empty: only this process reaches it. Excludes NATSURL.
 	NATSListen string `koanf:"nats-listen" default:"" dev:"127.0.0.1:4222" usage:"host:port the embedded NATS server listens on; empty: in process only"`
-
-	// NATSURL publishes to a NATS cluster with JetStream instead of the embedded
-	// server. Several addresses are separated by commas.
-	NATSURL string `koanf:"nats-url" default:"" secret:"url" usage:"external NATS to publish to, instead of the embedded server"`
 
 	// Gateway is the provider of an attach that names none.
 	Gateway string `koanf:"gateway" default:"sandbox" usage:"provider of an attach that names none: sandbox"`
@@ -75,10 +78,6 @@ type Config struct {
 
 	// LogLevel is the least level that is logged.
 	LogLevel string `koanf:"log-level" default:"info" usage:"debug, info, warn or error"`
-
-	// Dev is for trying out: NATS open on loopback, the test organization "demo"
-	// with a key that has every scope, no rate limit, /metrics on HTTP too.
-	Dev bool `koanf:"dev" default:"false" usage:"try it out: demo organization, NATS on loopback, no rate limit"`
 
 	// DevKey is the demo organization's key in --dev: pml_test_ and more, 30
 	// characters at least. Empty: made once and kept in Data/demo-key. It is no
@@ -208,60 +207,6 @@ func validDevKey(key string) bool {
 		}
 	}
 	return strings.HasPrefix(key, "pml_test_") && len(key) >= devKeyMin
-}
-
-// option is one field of Config with what its tags say.
-type option struct {
-	key, usage   string
-	byDefault    string
-	inDev        string // default in --dev; "" for the same
-	secret       string // "all", "url" (the password in it), or ""
-	isFlag       bool
-	field        int
-	defaultIsDev bool
-}
-
-// options lists the fields of Config in their order.
-func options() []option {
-	t := reflect.TypeFor[Config]()
-	list := make([]option, t.NumField())
-	for i := range list {
-		tag := t.Field(i).Tag
-		dev, isDev := tag.Lookup("dev")
-		list[i] = option{
-			key: tag.Get("koanf"), usage: tag.Get("usage"), byDefault: tag.Get("default"), inDev: dev, defaultIsDev: isDev,
-			secret: tag.Get("secret"), isFlag: tag.Get("flag") != "no", field: i,
-		}
-	}
-	return list
-}
-
-// env is the option's environment variable.
-func (o option) env() string {
-	return envPrefix + strings.ReplaceAll(strings.ToUpper(o.key), "-", "_")
-}
-
-// show is the option's value in c as it may be printed: secrets are not.
-func (o option) show(c Config) string {
-	value := fmt.Sprint(reflect.ValueOf(c).Field(o.field).Interface())
-	switch {
-	case value == "" || o.secret == "":
-		return value
-	case o.secret == "all":
-		return "(set)"
-	}
-	var shown []string
-	for one := range strings.SplitSeq(value, ",") {
-		u, err := url.Parse(strings.TrimSpace(one))
-		if err != nil {
-			return "(set)"
-		}
-		if u.User != nil {
-			u.User = url.User("xxxxx")
-		}
-		shown = append(shown, u.String())
-	}
-	return strings.Join(shown, ",")
 }
 
 // exists tells whether there is a file or folder at path.

@@ -100,10 +100,15 @@ type Store struct {
 	tail    tail
 	stopped chan struct{} // closed when the writer has ended
 
+	reserve   reserve
+	flushed   chan struct{} // holds a token when the floor should be raised; closed by Close
+	floorKept chan struct{} // closed when nobody raises it any more
+
 	// guard keeps db open while somebody reads: readers hold it shared for one
 	// bounded read, Close holds it alone.
 	guard  sync.RWMutex
 	db     *pebble.DB
+	lock   *pebble.Lock // on the folder, from before recovery until after Close
 	closed bool
 
 	failure atomic.Pointer[failure] // set once, by the first fatal error
@@ -119,19 +124,48 @@ type failure struct{ cause error }
 // that another process has open. One process at a time may have it open.
 func Open(dir string, opt Options) (*Store, error) {
 	opt = opt.withDefaults()
-	s := &Store{dir: dir, opt: opt, stopped: make(chan struct{})}
+	s := &Store{
+		dir: dir, opt: opt,
+		stopped: make(chan struct{}), flushed: make(chan struct{}, 1), floorKept: make(chan struct{}),
+		reserve: reserve{fs: opt.FS, path: opt.FS.PathJoin(dir, reserveFile), size: min(opt.MinFree/4, maxReserve), log: opt.Logger},
+	}
+	s.gate = &Gate{Dir: dir, MinFree: opt.MinFree, FreeSpace: opt.FreeSpace, room: s.reserve.offer}
 	s.queue.init()
-	s.gate = &Gate{Dir: dir, MinFree: opt.MinFree, FreeSpace: opt.FreeSpace}
-	if err := s.openEngine(); err != nil {
+	last, err := s.recover()
+	if err != nil {
 		return nil, fmt.Errorf("opening the log in %s: %w", dir, err)
 	}
-	last, err := s.lastPosition()
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the log in %s: %w", dir, err), s.db.Close())
-	}
 	s.tail.init(last)
+	s.reserve.look()
+	_ = s.gate.Check() // a full volume is no reason not to read; appends ask again
+	go s.keepFloor()
 	go s.write(last)
 	return s, nil
+}
+
+// recover locks the folder, opens the engine and returns the position of the
+// last record.
+func (s *Store) recover() (last eventstore.Position, err error) {
+	if err := s.opt.FS.MkdirAll(s.dir, 0o700); err != nil {
+		return 0, err
+	}
+	if s.lock, err = pebble.LockDirectory(s.dir, s.opt.FS); err != nil {
+		return 0, fmt.Errorf("it cannot be locked; if another pmledger has it open, stop that one first: %w", err)
+	}
+	torn, err := s.openEngine()
+	if err == nil {
+		last, err = s.lastPosition()
+	}
+	if err == nil {
+		err = s.checkWhole(last, torn)
+	}
+	if err != nil {
+		if s.db != nil {
+			err = errors.Join(err, s.db.Close())
+		}
+		return 0, errors.Join(err, s.lock.Close())
+	}
+	return last, nil
 }
 
 // Gate is the free-space gate of the volume. Others that write to the same
@@ -153,7 +187,13 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
-	return s.db.Close()
+	err := s.db.Close()
+	close(s.flushed) // after the engine, which may still finish a flush
+	<-s.floorKept
+	if err == nil {
+		err = s.writeFloor(s.tail.head())
+	}
+	return errors.Join(err, s.lock.Close())
 }
 
 // fail makes the log unusable. It is called when an I/O error reached it.

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/pmledger/pmledger/eventstore"
 )
@@ -22,42 +22,31 @@ const (
 	defaultMemTable = 64 << 20
 )
 
-// openEngine opens the database under s.dir.
-func (s *Store) openEngine() error {
-	fresh, err := s.isFresh()
+// openEngine opens the database under s.dir, after a look at the files in which
+// the engine would not see damage.
+func (s *Store) openEngine() (t torn, err error) {
+	found, err := pebble.Peek(s.dir, s.opt.FS)
 	if err != nil {
-		return err
+		return t, err
 	}
-	if fresh {
+	if found.Exists {
+		if t, err = s.inspect(found.ManifestFilename); err != nil {
+			return t, err
+		}
+	} else {
 		// The write-ahead log of a database that was just created is in an older
 		// format, in which a changed byte cannot be told from the end. Opening
 		// it a second time starts one in the format of our choice.
 		db, err := s.openPebble()
 		if err != nil {
-			return err
+			return t, err
 		}
 		if err := db.Close(); err != nil {
-			return err
+			return t, err
 		}
 	}
 	s.db, err = s.openPebble()
-	return err
-}
-
-func (s *Store) isFresh() (bool, error) {
-	if err := s.opt.FS.MkdirAll(s.dir, 0o700); err != nil {
-		return false, err
-	}
-	names, err := s.opt.FS.List(s.dir)
-	if err != nil {
-		return false, err
-	}
-	for _, n := range names {
-		if strings.HasPrefix(n, "MANIFEST-") {
-			return false, nil
-		}
-	}
-	return true, nil
+	return t, err
 }
 
 // openPebble runs in a goroutine of its own because a fatal error in the engine
@@ -72,16 +61,14 @@ func (s *Store) openPebble() (db *pebble.DB, err error) {
 	if f := s.failure.Load(); f != nil {
 		return nil, f.cause
 	}
-	if err != nil && strings.Contains(err.Error(), "resource temporarily unavailable") {
-		return nil, fmt.Errorf("another process has it open; stop that one first: %w", err)
-	}
 	return db, err
 }
 
 func (s *Store) engineOptions() *pebble.Options {
 	log := s.opt.Logger
 	o := &pebble.Options{
-		FS:                 s.opt.FS,
+		FS:                 vfs.OnDiskFull(markersLast{s.opt.FS}, s.reserve.release),
+		Lock:               s.lock,
 		FormatMajorVersion: pebble.FormatNewest,
 		CacheSize:          s.opt.Cache,
 		MemTableSize:       uint64(s.opt.MemTable),
@@ -90,6 +77,12 @@ func (s *Store) engineOptions() *pebble.Options {
 		Logger:                      engineLog{log, s.fail},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { log.Error("the log's engine met an error and goes on trying", "error", err) },
+			FlushEnd: func(pebble.FlushInfo) {
+				select {
+				case s.flushed <- struct{}{}:
+				default:
+				}
+			},
 			// The read that met it returns an error of its own.
 			DataCorruption: func(i pebble.DataCorruptionInfo) { log.Error("the log is damaged", "file", i.Path, "error", i.Details) },
 		},

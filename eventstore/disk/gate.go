@@ -27,14 +27,34 @@ type Gate struct {
 	FreeSpace func(dir string) (uint64, error) // free bytes of the volume
 	Now       func() time.Time                 // nil: time.Now
 
+	// room is told how many bytes are free beyond MinFree when the gate opens or
+	// stays open. Calls do not overlap.
+	room func(beyond uint64)
+
 	mu      sync.Mutex
 	checked atomic.Int64 // Unix nanoseconds of the last measurement
-	verdict atomic.Pointer[error]
+	verdict atomic.Pointer[verdict]
+	spent   atomic.Uint64 // bytes since the last measurement
 }
+
+// verdict is what one measurement found: an error, or how much may be spent.
+type verdict struct {
+	err    error
+	beyond uint64 // bytes beyond MinFree
+}
+
+// writtenTwice is how often a byte takes up room before the gate looks again:
+// in the write-ahead log, and in a table.
+const writtenTwice = 2
+
+// Spend tells the gate that n bytes are about to be written. They count against
+// the last measurement, so that a fast writer cannot run through MinFree before
+// the next one.
+func (g *Gate) Spend(n int) { g.spent.Add(uint64(n)) }
 
 // Check returns an error that is eventstore.ErrFull while less than MinFree
 // bytes are free, and the cause when the free space cannot be told. It measures
-// at most every 100 ms and costs an atomic load between.
+// at most every 100 ms and costs a few atomic loads between.
 func (g *Gate) Check() error {
 	now := time.Now
 	if g.Now != nil {
@@ -43,28 +63,43 @@ func (g *Gate) Check() error {
 	at := now().UnixNano()
 	last := g.verdict.Load()
 	if last != nil && at-g.checked.Load() < int64(gateInterval) {
-		return *last
+		return g.judge(last)
 	}
 	if last == nil {
 		g.mu.Lock() // there is no verdict to go by until the first measurement
 	} else if !g.mu.TryLock() {
-		return *last
+		return g.judge(last)
 	}
 	defer g.mu.Unlock()
-	err := g.measure()
-	g.verdict.Store(&err)
+	g.spent.Store(0)
+	v := g.measure()
+	g.verdict.Store(v)
 	g.checked.Store(at)
-	return err
+	return v.err
 }
 
-func (g *Gate) measure() error {
+func (g *Gate) judge(v *verdict) error {
+	if v.err == nil && g.spent.Load() > v.beyond/writtenTwice {
+		return g.full(v.beyond + g.MinFree)
+	}
+	return v.err
+}
+
+func (g *Gate) measure() *verdict {
 	free, err := g.FreeSpace(g.Dir)
 	if err != nil {
-		return fmt.Errorf("the free space of %s is unknown: %w", g.Dir, err)
+		return &verdict{err: fmt.Errorf("the free space of %s is unknown: %w", g.Dir, err)}
 	}
 	if free < g.MinFree {
-		return fmt.Errorf("%w: %d bytes are free on the volume of %s, %d must stay free: make room or lower --min-free",
-			eventstore.ErrFull, free, g.Dir, g.MinFree)
+		return &verdict{err: g.full(free)}
 	}
-	return nil
+	if g.room != nil {
+		g.room(free - g.MinFree)
+	}
+	return &verdict{beyond: free - g.MinFree}
+}
+
+func (g *Gate) full(free uint64) error {
+	return fmt.Errorf("%w: %d bytes were free on the volume of %s at the last look, %d must stay free: make room or lower --min-free",
+		eventstore.ErrFull, free, g.Dir, g.MinFree)
 }

@@ -33,9 +33,18 @@ func (s *Store) Head(ctx context.Context) (eventstore.Position, error) {
 
 // streamHead finds the end of a stream, which may not be durable yet.
 func (s *Store) streamHead(stream string) (head, error) {
-	if h, ok := s.heads.get(stream); ok {
+	h, ok, commits := s.heads.get(stream)
+	if ok {
 		return h, nil
 	}
+	h, err := s.storedHead(stream)
+	if err == nil {
+		s.heads.learn(stream, h, commits)
+	}
+	return h, err
+}
+
+func (s *Store) storedHead(stream string) (head, error) {
 	var scratch [128]byte
 	key := headKey(scratch[:0], stream)
 	s.guard.RLock()
@@ -77,11 +86,14 @@ func (s *Store) record(dec *decoder, p eventstore.Position) (eventstore.Record, 
 // read per record, so it costs what it is long; of a very long one the
 // positions are kept and most records are read twice.
 func (s *Store) Stream(ctx context.Context, stream string, from uint64) iter.Seq2[eventstore.Record, error] {
-	durable := s.tail.head()
-	end, err := s.streamHead(stream)
+	durable, err := s.Head(ctx)
+	var end head
+	if err == nil {
+		end, err = s.streamHead(stream)
+	}
 	return func(yield func(eventstore.Record, error) bool) {
 		r := streamReader{store: s, name: stream, durable: durable, from: max(from, 1)}
-		if err := cmp.Or(ctx.Err(), err); err != nil {
+		if err := cmp.Or(err, ctx.Err()); err != nil {
 			yield(eventstore.Record{}, err)
 			return
 		}

@@ -147,14 +147,18 @@ func (s *Store) write(last eventstore.Position) {
 		if !ok {
 			return
 		}
-		w.commit(batch)
+		if !w.commit(batch) {
+			return
+		}
 		clear(batch)
 		w.taken = batch[:0]
 	}
 }
 
-// commit writes batch with one sync and answers it.
-func (w *writer) commit(batch []*request) {
+// commit writes batch with one sync and answers it. It returns false, and
+// answers nobody, when the log has failed: in this commit, or in something else
+// that the engine was doing.
+func (w *writer) commit(batch []*request) bool {
 	b := w.db.NewBatch()
 	for _, r := range batch {
 		w.stage(b, r)
@@ -169,7 +173,7 @@ func (w *writer) commit(batch []*request) {
 			w.fail(err)
 		}
 		if w.failure.Load() != nil {
-			return
+			return false
 		}
 		w.heads.put(w.pending)
 		w.tail.add(batch)
@@ -179,6 +183,7 @@ func (w *writer) commit(batch []*request) {
 	for _, r := range batch {
 		r.done <- struct{}{}
 	}
+	return true
 }
 
 // stage gives r its place in the log and in b, or the error it ends with.
@@ -245,6 +250,7 @@ func (s *Store) Append(ctx context.Context, stream string, version uint64, recor
 	}
 	r := s.queue.free.Get().(*request)
 	r.fill(stream, version, records)
+	s.gate.Spend(r.size)
 	if err := s.queue.put(r); err != nil {
 		if failed := s.unusable(); failed != nil {
 			return 0, failed

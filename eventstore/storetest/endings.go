@@ -119,6 +119,8 @@ func closeEndsFollow(t *testing.T, open opener) {
 func closedCalls(t *testing.T, open opener) {
 	s, stream := open(t), newStream()
 	mustAppend(t, s, stream, 0, newRecords(1))
+	unknown := newStream()
+	_ = mustStream(t, s, unknown, 1) // it may be remembered that there is none
 	seq := s.Follow(within(t), 0)
 	closeStore(t, s)
 	check := func(call string, err error) {
@@ -131,10 +133,12 @@ func closedCalls(t *testing.T, open opener) {
 	check("append", err)
 	_, err = s.Head(within(t))
 	check("head", err)
-	err = nil
-	for _, err = range s.Stream(within(t), stream, 1) {
+	for _, name := range []string{stream, unknown} {
+		err = nil
+		for _, err = range s.Stream(within(t), name, 1) {
+		}
+		check("stream", err)
 	}
-	check("stream", err)
 	err = nil
 	for _, err = range seq {
 	}

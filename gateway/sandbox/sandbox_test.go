@@ -12,11 +12,44 @@ import (
 	"github.com/pmledger/pmledger/gateway/sandbox"
 )
 
+var tokens = gatewaytest.Tokens{
+	Card: "tok_visa", OtherCard: "tok_visa_fp_other", Declined: "tok_visa_declined", Unavailable: "tok_visa_unavailable",
+	Unknown: "tok_nobody", VerifyFails: "tok_visa_verify_fails", NoVerify: "sepa_de", Bank: "ba_us", InstantBank: "ba_us_instant",
+	Approval: "tok_visa_3ds", News: "tok_visa_updates", Lost: "tok_visa_lost", LostBank: "ba_us_lost",
+	Amounts: []int{32, 45}, Code: "SM11AA",
+	Number: "4242424242424242", OtherNumber: "5555555555554444", DeclinedNumber: "4000000000000002",
+}
+
 func TestContract(t *testing.T) {
-	gatewaytest.Run(t, func(*testing.T) gateway.Gateway { return new(sandbox.Gateway) }, gatewaytest.Tokens{
-		Card: "tok_visa", OtherCard: "tok_visa_fp_other", Declined: "tok_visa_declined",
-		Unavailable: "tok_visa_unavailable", Unknown: "tok_nobody",
-	})
+	gatewaytest.Run(t, func(*testing.T) gatewaytest.Provider {
+		return provider(&sandbox.Gateway{Key: []byte("a key of the test")})
+	}, tokens)
+}
+
+func TestContractOnDisk(t *testing.T) {
+	gatewaytest.Run(t, func(t *testing.T) gatewaytest.Provider { return provider(open(t, t.TempDir())) }, tokens)
+}
+
+func provider(g *sandbox.Gateway) gatewaytest.Provider {
+	return gatewaytest.Provider{Gateway: g, Effects: func(token string) int {
+		n := 0
+		for _, e := range g.Effects() {
+			if e.Token == token {
+				n++
+			}
+		}
+		return n
+	}}
+}
+
+func open(t *testing.T, dir string) *sandbox.Gateway {
+	t.Helper()
+	g, err := sandbox.Open(dir, []byte("a key of the test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { g.Close() })
+	return g
 }
 
 func lookup(t *testing.T, token string) gateway.Instrument {
@@ -43,6 +76,9 @@ func shown(i gateway.Instrument) string {
 	if m := i.Mandate; m != nil {
 		s += fmt.Sprintf(" mandate %s %s", m.Scheme, m.Status)
 	}
+	if n := i.News; n != nil {
+		s += fmt.Sprintf(" news %s %d/%d", n.Card.Last4, n.Card.ExpMonth, n.Card.ExpYear)
+	}
 	if i.NeedsApproval {
 		s += " needs approval"
 	}
@@ -66,11 +102,12 @@ func TestEveryTokenOfTheDocumentationIsKnown(t *testing.T) {
 		"tok_amex_prepaid":                      "card card US amex 0005 12/2034 prepaid",
 		"tok_visa_exp_2026_12":                  "card card US visa 4242 12/2026 credit",
 		"tok_visa_3ds":                          "card card US visa 4242 12/2034 credit needs approval",
-		"tok_visa_updates":                      "card card US visa 4242 12/2034 credit",
+		"tok_visa_updates":                      "card card US visa 4242 12/2034 credit news 5353 12/2037",
 		"ba_us_verify_fails":                    `bank_account ach US bank 6789 "110000000" usd by Sandbox Holder`,
 		"tok_visa_debit_exp_2026_01_fp_x":       "card card US visa 4242 1/2026 debit",
 		"tok_visa_fp_declined_3ds_exp_2027_02":  "card card US visa 4242 2/2027 credit needs approval",
-		"tok_visa_verify_fails_updates_prepaid": "card card US visa 4242 12/2034 prepaid",
+		"tok_visa_verify_fails_updates_prepaid": "card card US visa 4242 12/2034 prepaid news 5353 12/2037",
+		"tok_discover_lost_debit":               "card card US discover 1117 12/2034 debit",
 	} {
 		if got := shown(lookup(t, token)); got != want {
 			t.Errorf("%s: %s, want %s", token, got, want)

@@ -1,0 +1,56 @@
+# make help lists the targets. They need Go, make and git; nothing else.
+
+SHELL := /bin/bash
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
+BINARY := bin/pmledger
+DATA ?= data
+FUZZTIME ?= 20s
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test race bench torture fuzz lint fmt openapi golden clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/pmledger, static and reproducible
+	CGO_ENABLED=0 go build -trimpath -o $(BINARY) ./cmd/pmledger
+
+run: build ## build and serve on 127.0.0.1:8080, NATS on 127.0.0.1:4222, in ./data
+	$(BINARY) serve --dev --data $(DATA)
+
+test: ## run all tests, the short torture included
+	go test ./...
+
+race: ## run the concurrent packages under the race detector
+	go test -race -short ./eventstore/... ./projections/... ./api/...
+
+bench: ## measure the product next to a bare Echo server, in one interleaved run
+	go run ./cmd/bench
+
+torture: ## 64 clients attach, kill -9 in the middle, twenty times
+	PMLEDGER_TORTURE=long go test ./cmd/pmledger -run Torture -count=1 -timeout 30m -v
+
+fuzz: ## fuzz every fuzz target for FUZZTIME each
+	@set -e; for package in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  for target in $$(grep -rhoE --include='*_test.go' '^func Fuzz\w+' $$package/*_test.go | cut -c6- | sort -u); do \
+	    echo "$$package $$target"; go test $$package -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME); \
+	  done; done
+
+lint: ## gofmt, vet, staticcheck
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null; git ls-files -o --exclude-standard '*.go' 2>/dev/null)); \
+	  if [ -n "$$unformatted" ]; then echo "not formatted; run make fmt:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+fmt: ## format the code
+	gofmt -w $$(git ls-files '*.go'; git ls-files -o --exclude-standard '*.go')
+
+openapi: build ## write api/openapi.json from the code
+	$(BINARY) openapi > api/openapi.json
+
+golden: ## rewrite the golden files from the code; read the difference before you commit it
+	go test ./domain/... ./projections/... ./api/... -update
+
+clean: ## remove what was built; data/ stays
+	rm -rf bin
+	go clean -testcache

@@ -1,0 +1,122 @@
+package api
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/base64"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/pmledger/pmledger/domain"
+)
+
+// principal is who asks: known from the credential alone.
+type principal struct {
+	organization string
+	mode         domain.Mode
+	keyID        string
+	scopes       []string // nil with every
+	every        bool     // scope
+}
+
+func (p *principal) has(scope string) bool { return p.every || slices.Contains(p.scopes, scope) }
+
+// authenticate finds out whose key the request carries. Whatever is wrong with a
+// key, the answer is the same.
+func (c *call) authenticate() error {
+	text := credential(c.request.Header.Get("Authorization"))
+	if text != "" {
+		known, err := c.principalOf(text)
+		if err != nil {
+			return err
+		}
+		if known {
+			return nil
+		}
+	}
+	if wait := c.limits.strike(remoteHost(c.request.RemoteAddr)); wait != "" {
+		c.answer.Header().Set("Retry-After", wait)
+		return domain.Refuse(codeRateLimited, "too many requests with a wrong API key came from this address")
+	}
+	return domain.Refuse(codeUnauthorized, "send a valid API key as Authorization: Bearer, or as the user of Basic authentication")
+}
+
+// credential reads the key out of an Authorization header: a bearer token, or the
+// user of Basic authentication with no password.
+func credential(header string) string {
+	scheme, rest, ok := strings.Cut(header, " ")
+	rest = strings.TrimLeft(rest, " ")
+	switch {
+	case !ok:
+		return ""
+	case strings.EqualFold(scheme, "Bearer"):
+		return rest
+	case strings.EqualFold(scheme, "Basic"):
+		text, err := base64.StdEncoding.DecodeString(rest)
+		user, password, found := strings.Cut(string(text), ":")
+		if err != nil || !found || password != "" {
+			return ""
+		}
+		return user
+	default:
+		return ""
+	}
+}
+
+func (c *call) principalOf(text string) (bool, error) {
+	if c.DevKey != "" && subtle.ConstantTimeCompare([]byte(text), []byte(c.DevKey)) == 1 {
+		c.who = principal{organization: DevOrganization, mode: domain.ModeTest, keyID: "dev", every: true}
+		return true, nil
+	}
+	key, err := ParseKey(text)
+	if err != nil {
+		return false, nil
+	}
+	row, found := c.Views.Key(key.ID)
+	if !found {
+		if c.limits.struckOut(remoteHost(c.request.RemoteAddr)) {
+			return false, nil
+		}
+		// The key may have been made a moment ago, on another node even.
+		if err := c.catchUp(); err != nil {
+			return false, err
+		}
+		row, found = c.Views.Key(key.ID)
+	}
+	stored := row.Key.MAC
+	if !found {
+		stored = unknownMAC // the comparison takes as long as for a known key
+	}
+	matches := subtle.ConstantTimeCompare([]byte(c.Secrets.KeyMAC(key.Secret)), []byte(stored)) == 1
+	now := c.Now()
+	if !found || !matches || row.Mode != key.Mode || !row.Key.RevokedAt.IsZero() ||
+		!row.Key.ExpiresAt.IsZero() && !now.Before(row.Key.ExpiresAt) {
+		return false, nil
+	}
+	c.who = principal{organization: row.Organization, mode: row.Mode, keyID: key.ID, scopes: row.Key.Scopes}
+	return true, nil
+}
+
+// unknownMAC is as long as a MAC in hex and equal to none.
+var unknownMAC = strings.Repeat("-", 64)
+
+// catchUp waits until the views have reached the log's head as of now.
+func (c *call) catchUp() error {
+	ctx, cancel := context.WithTimeout(c.request.Context(), c.WaitTimeout)
+	defer cancel()
+	head, err := c.Ledger.Head(ctx)
+	if err != nil {
+		return err
+	}
+	return c.reached(ctx, head)
+}
+
+// remoteHost is the address of the peer without its port.
+func remoteHost(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return host
+}

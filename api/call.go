@@ -1,0 +1,229 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/pmledger/pmledger/domain"
+	"github.com/pmledger/pmledger/eventstore"
+)
+
+// call is one request on its way through a handler.
+type call struct {
+	*Server
+	*route
+	faults
+	request *http.Request
+	answer  *echo.Response
+	params  []string // values of the path parameters, decoded
+	query   url.Values
+	id      string // request id
+	began   time.Time
+	who     principal
+	text    []byte // of the body; nil when there is none
+	body    value  // the same, parsed
+	key     string // Idempotency-Key
+	actor   string
+	reason  string
+	trace   string
+	seen    eventstore.Position // what the answer reflects
+}
+
+// Header values that every answer shares. net/http only reads them.
+var (
+	headerNoSniff = []string{"nosniff"}
+	headerNoStore = []string{"no-store"}
+	headerPrivate = []string{"private, no-cache"}
+	headerJSON    = []string{"application/json"}
+	headerProblem = []string{"application/problem+json"}
+	headerTrue    = []string{"true"}
+)
+
+// run takes a request through its route, or straight to an error when the router
+// refused it. It always writes one answer and one line of log.
+func (s *Server) run(ec echo.Context, r *route, refused error) {
+	c := &call{Server: s, route: r, request: ec.Request(), answer: ec.Response(), began: time.Now()}
+	c.id = c.requestID()
+	h := c.answer.Header()
+	h["X-Request-Id"] = []string{c.id}
+	h["X-Content-Type-Options"] = headerNoSniff
+	h["Cache-Control"] = headerNoStore
+	defer c.finish()
+	defer c.recover()
+	err := refused
+	if err == nil {
+		err = c.serve(ec)
+	}
+	if err != nil {
+		c.fail(err)
+	}
+}
+
+// serve checks the request in the order in which a client can mend it: who asks,
+// how often, what for, and then everything it says, all at once.
+func (c *call) serve(ec echo.Context) error {
+	if c.scope == scopePublic {
+		return c.handle(c)
+	}
+	if err := c.authenticate(); err != nil {
+		return err
+	}
+	if err := c.limit(); err != nil {
+		return err
+	}
+	if !c.who.has(c.scope) {
+		return forbidden(c.scope)
+	}
+	c.readPath(ec)
+	c.readQuery()
+	c.readHeaders()
+	if err := c.readBody(); err != nil {
+		return err
+	}
+	return c.handle(c)
+}
+
+func forbidden(scope string) error {
+	return domain.Refuse(domain.CodeForbidden, "the API key lacks the scope %s", scope)
+}
+
+// requestID takes over the caller's id when it is a plain token, and makes one
+// otherwise.
+func (c *call) requestID() string {
+	id := c.request.Header.Get("X-Request-Id")
+	if id == "" || len(id) > 128 || !consistsOf(id, requestIDCharacters) || domain.ContainsPANInNumberField(id) {
+		return "req_" + strings.ReplaceAll(c.NewID().String(), "-", "")
+	}
+	return id
+}
+
+const requestIDCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-"
+
+// readPath takes the path parameters, percent-decoded once, and screens them.
+func (c *call) readPath(ec echo.Context) {
+	names := ec.ParamNames()
+	if len(names) == 0 {
+		return
+	}
+	c.params = ec.ParamValues()[:len(names)]
+	for i, name := range names {
+		if c.request.URL.RawPath != "" {
+			// The router saw the path as it was sent; otherwise net/url has decoded it.
+			if decoded, err := url.PathUnescape(c.params[i]); err == nil {
+				c.params[i] = decoded
+			}
+		}
+		c.screen("path."+name, c.params[i])
+		if name == "customer_id" && !domain.ValidCustomer(c.params[i]) {
+			c.add("path.customer_id", "must be 1 to 128 characters of A-Z a-z 0-9 _ . : @ -")
+		}
+	}
+}
+
+// recover turns a panic into an answer. The log gets the stack and the type, not
+// the value: it may hold what the caller sent.
+func (c *call) recover() {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	c.Logger.Error("a handler panicked", "request_id", c.id, "route", c.path, "panic", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
+	if !c.answer.Committed {
+		c.fail(errPanic)
+	}
+}
+
+// fail answers with a problem.
+func (c *call) fail(err error) {
+	if c.request.Context().Err() != nil && errors.Is(err, context.Canceled) {
+		c.answer.Status = statusGone
+		c.answer.Committed = true
+		return
+	}
+	problem, outcome := newProblem(err, c.id)
+	h := c.answer.Header()
+	if problem.Code == domain.CodeInternal && !errors.Is(err, errPanic) {
+		c.Logger.Error("a request failed", "request_id", c.id, "route", c.path, "error", err)
+	}
+	if outcome.retry != "" && h.Get("Retry-After") == "" {
+		h.Set("Retry-After", outcome.retry)
+	}
+	if outcome.status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", `Bearer realm="pmledger"`)
+	}
+	h["Cache-Control"] = headerNoStore
+	delete(h, "Etag")
+	c.write(outcome.status, headerProblem, problem.json())
+}
+
+var errPanic = errors.New("panic")
+
+// statusGone marks, in log and metrics, that the client left before the answer.
+const statusGone = 499
+
+// write sends the answer.
+func (c *call) write(status int, contentType []string, body []byte) {
+	h := c.answer.Header()
+	h["Content-Type"] = contentType
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	c.answer.WriteHeader(status)
+	if c.request.Method != http.MethodHead {
+		_, _ = c.answer.Write(body) // a client that left is no error of ours
+	}
+}
+
+// json answers with a JSON body.
+func (c *call) json(status int, body []byte) error {
+	c.position()
+	c.write(status, headerJSON, body)
+	return nil
+}
+
+// reply answers with an object that is not prepared as bytes.
+func (c *call) reply(status int, object any) error {
+	body, err := json.Marshal(object)
+	if err != nil {
+		return fmt.Errorf("write %T: %w", object, err)
+	}
+	return c.json(status, append(body, '\n'))
+}
+
+// position tells how far the log is reflected in the answer.
+func (c *call) position() {
+	if c.seen > 0 {
+		c.answer.Header()["Ledger-Position"] = []string{c.seen.String()}
+	}
+}
+
+// finish writes the request's line of log and counts it. Neither holds anything
+// that the caller sent but its request id.
+func (c *call) finish() {
+	took := time.Since(c.began)
+	c.observed.count(c.answer.Status, took)
+	level := slog.LevelInfo
+	switch {
+	case c.scope == scopePublic:
+		level = slog.LevelDebug
+	case c.answer.Status >= 500:
+		level = slog.LevelWarn
+	}
+	ctx := c.request.Context()
+	if !c.Logger.Enabled(ctx, level) {
+		return
+	}
+	c.Logger.LogAttrs(ctx, level, "request",
+		slog.String("method", c.route.label(c.request.Method)), slog.String("route", c.path), slog.Int("status", c.answer.Status),
+		slog.Duration("took", took), slog.String("request_id", c.id), slog.String("organization", c.who.organization),
+		slog.Int64("bytes", c.answer.Size))
+}

@@ -1,0 +1,208 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pmledger/pmledger/domain"
+	"github.com/pmledger/pmledger/eventstore"
+	"github.com/pmledger/pmledger/eventstore/memory"
+	"github.com/pmledger/pmledger/gateway"
+	"github.com/pmledger/pmledger/gateway/sandbox"
+	"github.com/pmledger/pmledger/projections"
+)
+
+// bench is a whole ledger without a network: a store in memory, real views on a
+// disk, the sandbox gateway, and the handler in front of them.
+type bench struct {
+	t       testing.TB
+	store   eventstore.Store
+	ledger  *eventstore.Ledger
+	views   *projections.Views
+	secrets Secrets
+	server  *Server
+	handler http.Handler
+	log     *safeBuffer
+	clock   *clock
+	random  io.Reader
+}
+
+// clock is a time that tests move.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+const devKey = "pml_test_a_key_for_trying_things_out"
+
+// numbered makes ids that are the same in every run.
+func numbered() func() uuid.UUID {
+	var mu sync.Mutex
+	n := uint64(0)
+	return func() uuid.UUID {
+		mu.Lock()
+		defer mu.Unlock()
+		n++
+		return uuid.MustParse(fmt.Sprintf("01930000-0000-7000-8000-%012x", n))
+	}
+}
+
+func newBench(t testing.TB, change ...func(*Options)) *bench {
+	t.Helper()
+	b := &bench{t: t, store: memory.New(), log: &safeBuffer{}, clock: &clock{now: time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)}}
+	newID := numbered()
+	b.ledger = eventstore.NewLedger(b.store, eventstore.LedgerOptions{Now: b.clock.Now, NewID: newID})
+	var err error
+	if b.views, err = projections.Open(t.Context(), b.store, projections.Options{Dir: t.TempDir()}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- b.views.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		<-done
+		if err := b.views.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if b.secrets, err = NewSecrets([]byte(strings.Repeat("s", SecretSize))); err != nil {
+		t.Fatal(err)
+	}
+	o := Options{
+		Ledger: b.ledger, Views: b.views, Gateways: map[string]gateway.Gateway{"sandbox": sandbox.Gateway{}},
+		DefaultGateway: "sandbox", TestGateways: []string{"sandbox"}, Secrets: b.secrets,
+		Logger: slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Now:    b.clock.Now, NewID: newID, Random: &countingReader{}, DevKey: devKey, WaitTimeout: 5 * time.Second,
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	b.random = o.Random
+	if b.server, err = New(o); err != nil {
+		t.Fatal(err)
+	}
+	b.handler = b.server.Handler()
+	return b
+}
+
+// countingReader gives bytes that differ and are the same in every run.
+type countingReader struct {
+	mu sync.Mutex
+	n  byte
+}
+
+func (r *countingReader) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range p {
+		r.n += 37
+		p[i] = r.n
+	}
+	return len(p), nil
+}
+
+// key issues a key of an organization.
+func (b *bench) key(organization string, mode domain.Mode, scopes ...string) string {
+	b.t.Helper()
+	if len(scopes) == 0 {
+		scopes = Scopes()
+	}
+	text, key, err := MintKey(mode, b.random)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	cmd := domain.CreateKey{Mode: mode, Key: domain.APIKey{ID: key.ID, MAC: b.secrets.KeyMAC(key.Secret), Scopes: scopes}}
+	_, err = b.ledger.Execute(b.t.Context(), eventstore.Request{
+		Stream: domain.OrganizationStream(organization), Actor: "test",
+		Prepare: func(context.Context) (domain.Command, error) { return cmd, nil },
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return text
+}
+
+// answer is what a request led to.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// do sends a request with the demo key; headers are given as "Name: value".
+func (b *bench) do(method, target, body string, headers ...string) answer {
+	b.t.Helper()
+	return b.as(devKey, method, target, body, headers...)
+}
+
+func (b *bench) as(key, method, target, body string, headers ...string) answer {
+	b.t.Helper()
+	var reader io.Reader
+	if body != "" {
+		reader = strings.NewReader(body)
+	}
+	r := httptest.NewRequest(method, target, reader)
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if key != "" {
+		r.Header.Set("Authorization", "Bearer "+key)
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		r.Header.Add(name, value)
+	}
+	w := httptest.NewRecorder()
+	b.handler.ServeHTTP(w, r)
+	return answer{w.Code, w.Header(), w.Body.String()}
+}
+
+// want checks a status and says what came instead.
+func (b *bench) want(status int, a answer) answer {
+	b.t.Helper()
+	if a.status != status {
+		b.t.Fatalf("status %d, want %d: %s", a.status, status, a.body)
+	}
+	return a
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+// row is one line of the table: a kind of request at so many clients.
+type row struct {
+	name     string
+	clients  int
+	goal     string
+	product  target
+	static   target
+	products []result
+	statics  []result
+}
+
+// listLength is the number of methods of the customer whose list is read.
+const listLength = 20
+
+// compare measures everything, round by round, and prints it.
+func compare(ctx context.Context, s settings) error {
+	p, err := buildProduct(ctx, s.dir)
+	if err != nil {
+		return err
+	}
+	if err := p.start(s.dir); err != nil {
+		return err
+	}
+	echoing, stopEcho := context.WithCancel(ctx)
+	e, address, err := child(echoing, "-role", "echo")
+	if err != nil {
+		stopEcho()
+		return errors.Join(err, p.stop())
+	}
+	err = measure(ctx, s, p, address)
+	stopEcho()
+	_ = e.Wait() // it was interrupted
+	err = errors.Join(err, p.stop())
+	if err != nil {
+		return err
+	}
+	return measureRebuild(ctx, s, p)
+}
+
+func measure(ctx context.Context, s settings, p *product, echo string) error {
+	rows, err := prepare(ctx, p, echo)
+	if err != nil {
+		return err
+	}
+	var fsyncs []time.Duration
+	for range s.rounds {
+		for i := range rows {
+			if err := rows[i].round(ctx, s.length); err != nil {
+				return fmt.Errorf("%s: %w", rows[i].name, err)
+			}
+		}
+		fsync, err := syncs(s.dir, 500)
+		if err != nil {
+			return err
+		}
+		fsyncs = append(fsyncs, fsync)
+	}
+	fmt.Printf("%-24s%14s%14s%9s   %s\n", "requests/s", "pmledger", "E", "ratio", "goal")
+	for _, r := range rows {
+		r.print()
+	}
+	one := rows[0]
+	latency, bare := median(p50s(one.products)), median(p50s(one.statics))
+	allowed := 3*median(fsyncs) + bare/2
+	fmt.Printf("\nattach, 1 client, p50: %s; fdatasync %s, E %s; goal 3 fdatasync + E/2 = %s (%.2f of it)\n",
+		latency, median(fsyncs), bare, allowed, float64(latency)/float64(allowed))
+	return measureDelivery(ctx, s, p, bare/2)
+}
+
+// round measures E and the product, one right after the other.
+func (r *row) round(ctx context.Context, length time.Duration) error {
+	static, err := load(ctx, r.static, r.clients, length)
+	if err != nil {
+		return fmt.Errorf("E: %w", err)
+	}
+	product, err := load(ctx, r.product, r.clients, length)
+	if err != nil {
+		return err
+	}
+	r.products, r.statics = append(r.products, product), append(r.statics, static)
+	return nil
+}
+
+func (r *row) print() {
+	var ratios, products, statics []float64
+	for i := range r.products {
+		products, statics = append(products, r.products[i].perSecond), append(statics, r.statics[i].perSecond)
+		ratios = append(ratios, r.products[i].perSecond/r.statics[i].perSecond)
+	}
+	fmt.Printf("%-24s%14.0f%14.0f%9.2f   %s\n", fmt.Sprintf("%s, %d clients", r.name, r.clients), median(products), median(statics), median(ratios), r.goal)
+}
+
+func p50s(results []result) []time.Duration {
+	var all []time.Duration
+	for _, r := range results {
+		all = append(all, r.p50)
+	}
+	return all
+}
+
+// prepare attaches what is read later and makes the rows.
+func prepare(ctx context.Context, p *product, echo string) ([]row, error) {
+	c, err := dial(ctx, p.http)
+	if err != nil {
+		return nil, err
+	}
+	defer c.conn.Close()
+	var ids []string
+	size := 0
+	for n := range 50 * listLength {
+		customer := fmt.Sprintf("reader_%d", n/listLength)
+		status, err := c.do(attachRequest(nil, customer, fmt.Sprintf("tok_visa_fp_%d", n), ""))
+		var method struct{ ID string }
+		if err == nil {
+			err = json.Unmarshal(c.body, &method)
+		}
+		if err != nil || status != 201 {
+			return nil, fmt.Errorf("attach answered %d, %v: %s", status, err, c.body)
+		}
+		ids, size = append(ids, method.ID), len(c.body)
+	}
+	status, err := c.do(getRequest(nil, "/v1/customers/reader_0/payment-methods"))
+	if err != nil || status != 200 {
+		return nil, fmt.Errorf("list answered %d, %v", status, err)
+	}
+	list := len(c.body)
+
+	run := strconv.Itoa(os.Getpid())
+	attach := target{address: p.http, status: 201, settled: p.settled}
+	get := target{address: p.http, status: 200, request: func(b []byte, client, n int) []byte {
+		return getRequest(b, "/v1/payment-methods/"+ids[(client*7919+n)%len(ids)])
+	}}
+	lists := target{address: p.http, status: 200, request: func(b []byte, client, n int) []byte {
+		return getRequest(b, "/v1/customers/reader_"+strconv.Itoa((client+n)%50)+"/payment-methods")
+	}}
+	static := func(method string, status, size int) target {
+		path := fmt.Sprintf("/%d/%d", status, size)
+		return target{address: echo, status: status, request: func(b []byte, client, n int) []byte {
+			if method == "POST" {
+				return postRequest(b, path, "tok_visa", run)
+			}
+			return getRequest(b, path)
+		}}
+	}
+	var made atomic.Int64
+	var rows []row
+	for i, clients := range []int{1, 16, 64} {
+		one := attach
+		one.request = newCustomers(run, &made)
+		rows = append(rows, row{name: "attach", clients: clients, goal: []string{"", "", ">= 0.20, then 0.40"}[i], product: one, static: static("POST", 201, size)})
+	}
+	return append(rows,
+		row{name: "get", clients: 64, goal: ">= 0.60, then 0.85", product: get, static: static("GET", 200, size)},
+		row{name: "list of 20", clients: 64, goal: "then 0.70", product: lists, static: static("GET", 200, list)}), nil
+}
+
+// newCustomers makes requests that attach a card to a customer that is new each
+// time, with an idempotency key.
+func newCustomers(run string, made *atomic.Int64) func([]byte, int, int) []byte {
+	return func(b []byte, _, _ int) []byte {
+		customer := "cus_" + run + "_" + strconv.FormatInt(made.Add(1), 10)
+		return attachRequest(b, customer, "tok_visa", customer)
+	}
+}
+
+func attachRequest(b []byte, customer, token, key string) []byte {
+	return postRequest(b, "/v1/customers/"+customer+"/payment-methods", token, key)
+}
+
+func postRequest(b []byte, path, token, key string) []byte {
+	body := `{"type":"card","token":"` + token + `","metadata":{"plan":"gold"}}`
+	b = append(b, "POST "+path+" HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer "+benchKey+"\r\nContent-Type: application/json\r\n"...)
+	if key != "" {
+		b = append(b, "Idempotency-Key: "+key+"\r\n"...)
+	}
+	b = append(b, "Content-Length: "...)
+	b = strconv.AppendInt(b, int64(len(body)), 10)
+	b = append(b, "\r\n\r\n"...)
+	return append(b, body...)
+}
+
+func getRequest(b []byte, path string) []byte {
+	return append(b, "GET "+path+" HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer "+benchKey+"\r\n\r\n"...)
+}
+
+func measureDelivery(ctx context.Context, s settings, p *product, halfRequest time.Duration) error {
+	const messages = 200
+	var ours, bare, tails []time.Duration
+	for range s.rounds {
+		one, err := delivered(ctx, p, messages, halfRequest)
+		if err != nil {
+			return err
+		}
+		other, err := bareDelivery(ctx, s.dir, messages)
+		if err != nil {
+			return err
+		}
+		ours, bare = append(ours, quantile(one, 0.5)), append(bare, quantile(other, 0.5))
+		tails = append(tails, quantile(one, 0.99))
+	}
+	fmt.Printf("commit to NATS subscriber, p50: %s; bare SyncAlways publish %s; ratio %.2f, goal <= 1.5 (p99 %s)\n",
+		median(ours), median(bare), float64(median(ours))/float64(median(bare)), median(tails))
+	resident, err := p.resident(ctx)
+	if err == nil {
+		fmt.Printf("resident set: %.0f MiB\n", resident)
+	}
+	return err
+}
+
+func measureRebuild(ctx context.Context, s settings, p *product) error {
+	var rebuilds, scans, ratios []float64
+	for range s.rounds {
+		scan, err := scanned(ctx, p.data)
+		if err != nil {
+			return err
+		}
+		rebuild, err := p.rebuild(ctx)
+		if err != nil {
+			return err
+		}
+		rebuilds, scans, ratios = append(rebuilds, rebuild), append(scans, scan), append(ratios, rebuild/scan)
+	}
+	fmt.Printf("rebuild: %.0f events/s; read, checksum and decode alone %.0f; ratio %.2f, goal >= 0.5\n", median(rebuilds), median(scans), median(ratios))
+	return nil
+}

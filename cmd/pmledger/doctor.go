@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/nats-io/nats.go"
+	"github.com/spf13/cobra"
+)
+
+// checkTimeout bounds one check of something that may not answer.
+const checkTimeout = 2 * time.Second
+
+// The verdicts of doctor.
+const (
+	verdictOK   = "ok"
+	verdictWarn = "warn"
+	verdictFail = "fail"
+)
+
+// finding is one line of doctor: what was looked at, how it is, what to do.
+type finding struct {
+	Check   string `json:"check"`
+	Verdict string `json:"verdict"`
+	Detail  string `json:"detail"`
+	Advice  string `json:"advice,omitempty"`
+}
+
+func (p *program) doctorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Check configuration, folders, secret, space, log and ports",
+		Long: "Looks at everything that serve needs and says what to do about what is not right.\n" +
+			"It changes nothing. It exits with 1 when a check fails.",
+		Args: none,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := p.settings(cmd)
+			findings := []finding{{Check: "version", Verdict: verdictOK, Detail: thisBuild().Version + " " + thisBuild().Go}}
+			if err != nil {
+				findings = append(findings, finding{"configuration", verdictFail, err.Error(), "correct it; pmledger config shows where each value comes from"})
+			} else {
+				findings = append(findings, p.examine(cmd.Context(), s)...)
+			}
+			return p.printFindings(findings)
+		},
+	}
+}
+
+func (p *program) examine(ctx context.Context, s Settings) []finding {
+	c := s.Config
+	findings := []finding{configured(s), folder(c), space(c), secretFile(c), p.logOpens(ctx, s)}
+	findings = append(findings, port("http", c.HTTP), port("admin", c.Admin))
+	if c.NATSURL != "" {
+		return append(findings, natsAnswers(c))
+	}
+	return append(findings, port("nats-listen", c.NATSListen))
+}
+
+func configured(s Settings) finding {
+	if len(s.Unknown) > 0 {
+		return finding{"configuration", verdictWarn, fmt.Sprintf("%v name no option", s.Unknown), "a misspelt variable has no effect; pmledger config lists the names"}
+	}
+	return finding{Check: "configuration", Verdict: verdictOK, Detail: "valid"}
+}
+
+func folder(c Config) finding {
+	if !exists(c.Data) {
+		parent, err := filepath.Abs(filepath.Dir(c.Data))
+		if err != nil || !exists(parent) {
+			return finding{"folder", verdictFail, c.Data + " cannot be made: its parent does not exist", "make the parent, or choose another --data"}
+		}
+		return finding{Check: "folder", Verdict: verdictOK, Detail: c.Data + " will be made at the first start"}
+	}
+	probe, err := os.CreateTemp(c.Data, ".doctor-*")
+	if err != nil {
+		return finding{"folder", verdictFail, err.Error(), "let the user that runs pmledger write to " + c.Data}
+	}
+	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
+		return finding{"folder", verdictFail, err.Error(), "check the volume of " + c.Data}
+	}
+	if openToOthers(c.Data) {
+		return finding{"folder", verdictWarn, "other users of this machine can look into " + c.Data, "chmod 700 " + c.Data}
+	}
+	return finding{Check: "folder", Verdict: verdictOK, Detail: c.Data + " can be written to"}
+}
+
+func space(c Config) finding {
+	at := c.Data
+	for !exists(at) && filepath.Dir(at) != at {
+		at = filepath.Dir(at)
+	}
+	usage, err := vfs.Default.GetDiskUsage(at)
+	if err != nil {
+		return finding{"free space", verdictWarn, err.Error(), "check the volume of " + c.Data}
+	}
+	free := fmt.Sprintf("%d MiB free, %s must stay free", usage.AvailBytes>>20, c.MinFree)
+	switch {
+	case usage.AvailBytes < uint64(c.MinFree):
+		return finding{"free space", verdictFail, free, "writes are refused; make room, or lower --min-free"}
+	case usage.AvailBytes < 2*uint64(c.MinFree):
+		return finding{"free space", verdictWarn, free, "make room soon"}
+	}
+	return finding{Check: "free space", Verdict: verdictOK, Detail: free}
+}
+
+func secretFile(c Config) finding {
+	path := c.SecretPath()
+	info, err := os.Stat(path)
+	switch {
+	case err != nil && !exists(c.LogDir()):
+		return finding{Check: "secret", Verdict: verdictOK, Detail: path + " will be made at the first start"}
+	case err != nil:
+		return finding{"secret", verdictFail, err.Error(), "restore it from a backup: the log cannot be used with another one"}
+	case info.Size() != secretSize:
+		return finding{"secret", verdictFail, fmt.Sprintf("%s has %d bytes, not %d", path, info.Size(), secretSize), "restore it from a backup"}
+	case openToOthers(path):
+		return finding{"secret", verdictWarn, "other users of this machine can read " + path, "chmod 600 " + path}
+	}
+	return finding{Check: "secret", Verdict: verdictOK, Detail: path}
+}
+
+// logOpens opens the log, which also checks that the secret is the one that the
+// log was made with.
+func (p *program) logOpens(ctx context.Context, s Settings) finding {
+	if !exists(s.LogDir()) || !exists(s.SecretPath()) {
+		return finding{Check: "log", Verdict: verdictOK, Detail: s.LogDir() + " will be made at the first start"}
+	}
+	t, err := openTruth(ctx, s.Config, p.commandLogger(s))
+	if isLocked(err) {
+		return finding{Check: "log", Verdict: verdictOK, Detail: "a running server has it open"}
+	}
+	if err != nil {
+		return finding{"log", verdictFail, err.Error(), "do not delete anything in " + s.LogDir() + "; copy the folder before you try to mend it"}
+	}
+	head, err := t.store.Head(ctx)
+	if err = errors.Join(err, t.Close()); err != nil {
+		return finding{"log", verdictFail, err.Error(), "copy the folder before you try to mend it"}
+	}
+	return finding{Check: "log", Verdict: verdictOK, Detail: fmt.Sprintf("%s opens, head at position %d, ledger %s", s.LogDir(), head, t.identity.LedgerID)}
+}
+
+func port(flag, address string) finding {
+	if address == "" {
+		return finding{Check: flag, Verdict: verdictOK, Detail: "not used"}
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return finding{flag, verdictWarn, err.Error(), "in use: by a running server, or choose another address with --" + flag}
+	}
+	if err := l.Close(); err != nil {
+		return finding{flag, verdictWarn, err.Error(), ""}
+	}
+	return finding{Check: flag, Verdict: verdictOK, Detail: address + " is free"}
+}
+
+func natsAnswers(c Config) finding {
+	conn, err := nats.Connect(c.NATSURL, nats.Timeout(checkTimeout))
+	if err != nil {
+		return finding{"nats-url", verdictWarn, err.Error(), "events wait in the log until NATS answers at " + redactURLs(c.NATSURL)}
+	}
+	defer conn.Close()
+	return finding{Check: "nats-url", Verdict: verdictOK, Detail: "NATS " + conn.ConnectedServerVersion() + " answers"}
+}
+
+func (p *program) printFindings(findings []finding) error {
+	failed := 0
+	for _, f := range findings {
+		if f.Verdict == verdictFail {
+			failed++
+		}
+	}
+	err := p.writeFindings(findings)
+	if err == nil && failed > 0 {
+		err = fmt.Errorf("%d checks failed", failed)
+	}
+	return err
+}
+
+func (p *program) writeFindings(findings []finding) error {
+	if p.json {
+		return p.printJSON(findings)
+	}
+	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	for _, f := range findings {
+		fmt.Fprintf(table, "%s\t%s\t%s\n", f.Verdict, f.Check, f.Detail)
+		if f.Advice != "" {
+			fmt.Fprintf(table, "\t\t-> %s\n", f.Advice)
+		}
+	}
+	return table.Flush()
+}

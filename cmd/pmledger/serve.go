@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+
+	_ "time/tzdata" // organizations name time zones, and not every machine knows them
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"github.com/pmledger/pmledger/api"
+	"github.com/pmledger/pmledger/eventstore"
+	"github.com/pmledger/pmledger/gateway"
+	"github.com/pmledger/pmledger/gateway/sandbox"
+)
+
+func (p *program) serveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Run the ledger: the HTTP API, the views, the publisher, NATS",
+		Long: "Runs the ledger until SIGINT or SIGTERM; then it stops accepting, finishes what runs\n" +
+			"and exits with 0. A second signal ends it at once; what was acknowledged is safe.\n\n" +
+			"With --dev it serves the test organization \"demo\" and prints a key for it.",
+		Args: none,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := p.settings(cmd)
+			if err != nil {
+				return err
+			}
+			return explainLock(p.serve(cmd.Context(), s.Config))
+		},
+	}
+}
+
+// serve starts the parts in the order in which they need each other, waits for
+// ctx or for a part that fails, and stops them in the opposite order.
+func (p *program) serve(ctx context.Context, c Config) (err error) {
+	log := newLogger(p.stderr, c.Level())
+	closing := func(close func() error) { err = errors.Join(err, close()) }
+
+	t, err := openTruth(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer closing(t.Close)
+	ledger := t.ledger()
+	devKey, err := demoKey(ctx, c, ledger)
+	if err != nil {
+		return err
+	}
+	views, err := openViews(ctx, c, t, log)
+	if err != nil {
+		return err
+	}
+	defer closing(views.Close)
+	b, err := openBus(c, t, views, log)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+
+	parts := newActors(log)
+	defer closing(parts.stop)
+	parts.start("views", views.Run)
+	parts.start("publisher", b.publisher.Run)
+	if err := b.check(ctx, c); err != nil {
+		return err
+	}
+	parts.start("flush", func(ctx context.Context) error { <-ctx.Done(); b.flush(t); return nil })
+
+	registry := newRegistry()
+	registry.MustRegister(gauges{truth: t, bus: b})
+	handler, err := newAPI(c, t, ledger, b, devKey, registry, log)
+	if err != nil {
+		return err
+	}
+	at, err := p.listenAll(ctx, c, parts, handler, registry, log)
+	if err != nil {
+		return err
+	}
+	at.NATS = b.url(c)
+	p.greet(c, at, devKey, log)
+	err = parts.wait(ctx)
+	if err != nil {
+		log.Error("a part has failed; stopping", "cause", err)
+	} else {
+		log.Info("stopping: no new requests, what runs is finished")
+	}
+	return err
+}
+
+// newAPI wires the HTTP side.
+func newAPI(c Config, t *truth, ledger *eventstore.Ledger, b *bus, devKey string, registry *prometheus.Registry, log *slog.Logger) (*api.Server, error) {
+	o := api.Options{
+		Ledger: ledger, Views: b.views, Secrets: t.secrets, DevKey: devKey,
+		Gateways: map[string]gateway.Gateway{"sandbox": sandbox.Gateway{}}, TestGateways: []string{"sandbox"}, DefaultGateway: c.Gateway,
+		Logger: log, Registerer: registry, Version: thisBuild().Version,
+		RateLimit:  api.RateLimit{PerSecond: c.RateLimit, Burst: c.RateBurst},
+		MaxMethods: c.MaxMethods, WaitTimeout: c.WaitTimeout,
+		Ready: func() []api.Check { return []api.Check{t.ready(), b.ready()} },
+	}
+	if c.Dev {
+		o.Metrics = metricsHandler(registry)
+	}
+	return api.New(o)
+}
+
+// ready says whether writes have room. A full volume is no reason to take the
+// server away: reads go on.
+func (t *truth) ready() api.Check {
+	check := api.Check{Name: "storage", Advisory: true, OK: true}
+	if err := t.store.Gate().Check(); err != nil {
+		check.OK, check.Detail = false, "writes are refused: "+err.Error()
+	}
+	return check
+}
+
+// ready says whether events are being published. It never makes the server
+// unready: no answer waits for NATS.
+func (b *bus) ready() api.Check {
+	s := b.publisher.Status()
+	check := api.Check{Name: "nats", Advisory: true, OK: s.Halted == nil && s.LastError == nil && s.Connected, Detail: "published up to " + s.Position.String()}
+	switch {
+	case s.Halted != nil:
+		check.Detail += "; stopped: " + s.Halted.Error()
+	case s.LastError != nil:
+		check.Detail += "; trying again: " + s.LastError.Error()
+	case s.Standby:
+		check.Detail += "; another process publishes"
+	}
+	return check
+}
+
+// addresses are where the server can be reached; "" where it cannot.
+type addresses struct{ HTTP, Admin, NATS string }
+
+// listenAll opens the listeners and starts the parts that serve them.
+func (p *program) listenAll(ctx context.Context, c Config, parts *actors, handler *api.Server, registry *prometheus.Registry, log *slog.Logger) (addresses, error) {
+	var at addresses
+	var admin net.Listener
+	var err error
+	if c.Admin != "" {
+		if admin, err = listen(ctx, "admin", c.Admin); err != nil {
+			return at, err
+		}
+		at.Admin = "http://" + admin.Addr().String()
+	}
+	l, err := listen(ctx, "http", c.HTTP)
+	if err != nil {
+		if admin != nil {
+			err = errors.Join(err, admin.Close())
+		}
+		return at, err
+	}
+	at.HTTP = "http://" + l.Addr().String()
+	if c.TLSCert != "" {
+		at.HTTP = "https://" + l.Addr().String()
+	}
+	if admin != nil {
+		parts.start("admin", func(ctx context.Context) error { return serveAdmin(ctx, admin, metricsHandler(registry)) })
+	}
+	parts.start("http", func(ctx context.Context) error { return serveHTTP(ctx, l, handler.Handler(), c, log) })
+	return at, nil
+}

@@ -1,0 +1,98 @@
+package domain
+
+import (
+	"reflect"
+	"testing"
+	"time"
+)
+
+var (
+	sampleTime    = time.Date(2026, 11, 21, 9, 30, 0, 250_000_000, time.UTC)
+	sampleMethod  = MethodID("pm_0193c2f0a1b27c3d8e4f5a6b7c8d9e0f")
+	anotherMethod = MethodID("pm_0193c2f0a1b27c3d8e4f5a6b7c8d9e10")
+)
+
+func textOf(s string) *string { return &s }
+
+// catalogue is one sample of every event, in the order of event.go, with every
+// member filled.
+func catalogue(t *testing.T) []Event {
+	t.Helper()
+	events := []Event{
+		MethodAttached{
+			MethodID: sampleMethod, Organization: "acme", Customer: "cus_1", ExternalID: "card-7", Facts: sampleFacts(), FactsFrom: "gateway",
+			Provider: "sandbox", ProviderID: "tok_visa", Status: StatusActive, ExpiresAt: time.Date(2035, 1, 1, 0, 0, 0, 0, time.UTC),
+			Verification: Verification{Status: Verified, Kind: "wallet", VerifiedAt: sampleTime}, Personal: samplePersonal(),
+		},
+		MethodUpdated{MethodID: sampleMethod, ExternalID: textOf("card-8"), Provider: textOf("stripe"), ProviderID: textOf("tok_2"), Personal: samplePersonal()},
+		MethodPaused{MethodID: sampleMethod, Reason: "requested"},
+		MethodResumed{MethodID: sampleMethod},
+		MethodExpiring{MethodID: sampleMethod, ExpiresAt: time.Date(2035, 1, 1, 0, 0, 0, 0, time.UTC), Window: 7, Served: []int{7, 30}},
+		MethodExpired{MethodID: sampleMethod, ExpiresAt: time.Date(2035, 1, 1, 0, 0, 0, 0, time.UTC)},
+		DuplicateDetected{
+			MethodID: sampleMethod, Fingerprint: "5f3759df", Policy: DuplicateReturnExisting, Provider: "sandbox", ProviderID: "tok_visa",
+		},
+		DefaultChanged{From: anotherMethod, To: sampleMethod, Cause: CauseRequested},
+		MethodDetached{MethodID: sampleMethod},
+		CommandAccepted{Command: "set_default"},
+		OrganizationCreated{Organization: "acme", Mode: ModeTest},
+		OrganizationUpdated{Settings: Settings{
+			DefaultPolicy: DefaultLatest, DuplicatePolicy: DuplicateAllow, ExpiryWindowsDays: []int{60, 30}, TimeZone: "Europe/Zurich",
+			RedirectHosts: []string{"shop.example"},
+		}},
+		KeyCreated{Key: APIKey{
+			ID: "k_1", MAC: "00ff", Name: "checkout", Scopes: []string{"payment-methods.read"},
+			ExpiresAt: sampleTime.AddDate(1, 0, 0), CreatedAt: sampleTime, RevokedAt: sampleTime.AddDate(0, 1, 0),
+		}},
+		KeyRevoked{KeyID: "k_1"},
+		LedgerCreated{LedgerID: "0193c2f0a1b27c3d8e4f5a6b7c8d9e0f", SecretFingerprint: "c0ffee"},
+	}
+	for _, e := range events {
+		if member := emptyMember(reflect.ValueOf(e), e.StoredName()); member != "" {
+			t.Fatalf("the sample of %s leaves %s empty: fill it, so that the catalogue shows it", e.StoredName(), member)
+		}
+	}
+	return events
+}
+
+func sampleFacts() Facts {
+	return Facts{
+		Type: TypeCard, Method: "card", Fingerprint: "5f3759df", Country: "US", Currency: "usd",
+		Card: &Card{
+			Brand: "visa", AdditionalBrands: []string{"cartes_bancaires"}, Last4: "4242", ExpMonth: 12, ExpYear: 2034, Country: "US", Funding: "credit",
+		},
+		BankAccount: &BankAccount{
+			BankName: "Sandbox Bank", Last4: "6789", Routing: "110000000", HolderType: "individual", AccountType: "checking",
+			Country: "US", Currency: "usd", Status: "active",
+		},
+		Wallet:  &Wallet{Kind: "apple_pay"},
+		Mandate: &Mandate{Reference: "R-1", Scheme: "sepa", Status: "active", AcceptedAt: sampleTime, ExpiresAt: sampleTime.AddDate(3, 0, 0)},
+	}
+}
+
+func samplePersonal() Personal {
+	return Personal{
+		BillingAddress: &Address{
+			Name: "Ada Muster", Company: "Acme", Line1: "Bahnhofstrasse 1", Line2: "c/o Muster", City: "Zürich", State: "ZH",
+			PostalCode: "8001", Country: "CH", Email: "ada@acme.example", Phone: "+41 44 000 00 00",
+		},
+		Metadata: map[string]string{"team": "blue"}, Holder: "Ada Muster", Email: "ada@acme.example",
+	}
+}
+
+// emptyMember names the first member of v, at any depth, that has its zero value.
+func emptyMember(v reflect.Value, path string) string {
+	switch {
+	case v.IsZero():
+		return path
+	case v.Kind() == reflect.Pointer:
+		return emptyMember(v.Elem(), path)
+	case v.Kind() == reflect.Struct && v.Type() != reflect.TypeFor[time.Time]():
+		for i := range v.NumField() {
+			if member := emptyMember(v.Field(i), path+"."+v.Type().Field(i).Name); member != "" {
+				return member
+			}
+		}
+	}
+	return ""
+}

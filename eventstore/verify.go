@@ -1,0 +1,186 @@
+package eventstore
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Verification is what Verify found in order.
+type Verification struct {
+	Records uint64   `json:"records"`
+	Streams uint64   `json:"streams"`
+	Head    Position `json:"head"`
+}
+
+// DuplicateIDError says that two records of the log have one id.
+type DuplicateIDError struct {
+	ID            uuid.UUID
+	First, Second Position
+}
+
+func (e *DuplicateIDError) Error() string {
+	return fmt.Sprintf("the records at positions %d and %d have the same id %s", e.First, e.Second, e.ID)
+}
+
+// Verify walks the log from its first record to the head as of the call and
+// checks every record: its position follows, its version is the next one of its
+// stream, its prev is the hash of the record before it, its time does not go
+// back, its bytes decode to an event of the catalogue, its id is its own. Then
+// it checks that the store finds the end of every stream where the walk found it.
+//
+// It stops at the first broken place with a *BrokenStreamError, a
+// *DuplicateIDError or the store's own error; the Verification then counts what
+// was in order before. progress, if given, is called after each batch. Memory:
+// about 200 bytes a stream and 8 bytes a record.
+func Verify(ctx context.Context, store Store, progress func(Verification)) (Verification, error) {
+	w := walk{streams: map[string]*streamEnd{}}
+	head, err := store.Head(ctx)
+	if err != nil || head == 0 {
+		return w.found, err
+	}
+	err = upTo(ctx, store, head, func(batch []Record) error {
+		for _, r := range batch {
+			if err := w.check(r); err != nil {
+				return err
+			}
+		}
+		if progress != nil {
+			progress(w.found)
+		}
+		return nil
+	})
+	if err == nil {
+		err = w.checkIDs(ctx, store, head)
+	}
+	if err == nil {
+		err = w.checkEnds(ctx, store)
+	}
+	return w.found, err
+}
+
+// walk is a log as far as it has been checked.
+type walk struct {
+	found   Verification
+	streams map[string]*streamEnd
+	ids     []uint64 // the first half of every record's id
+}
+
+// streamEnd is a stream's last record seen so far.
+type streamEnd struct {
+	version uint64
+	hash    string
+	time    time.Time
+	id      uuid.UUID
+}
+
+func (w *walk) check(r Record) error {
+	end := w.streams[r.Stream]
+	if end == nil {
+		end = &streamEnd{hash: NoPrev}
+		w.streams[r.Stream] = end
+		w.found.Streams++
+	}
+	_, meta, err := DecodeRecord(r)
+	switch {
+	case err != nil:
+	case r.Position <= w.found.Head:
+		err = fmt.Errorf("it follows position %d", w.found.Head)
+	case r.Version != end.version+1:
+		err = fmt.Errorf("version %d follows version %d", r.Version, end.version)
+	case meta.Prev != end.hash:
+		err = fmt.Errorf("prev is %s, but the previous record's hash is %s", meta.Prev, end.hash)
+	case meta.Time.Before(end.time):
+		err = fmt.Errorf("its time %s lies before the previous record's %s", meta.Time, end.time)
+	}
+	if err != nil {
+		return &BrokenStreamError{Stream: r.Stream, Version: r.Version, Position: r.Position, Cause: err}
+	}
+	*end = streamEnd{version: r.Version, hash: r.LeafHash(), time: meta.Time, id: r.ID}
+	w.ids = append(w.ids, binary.BigEndian.Uint64(r.ID[:8]))
+	w.found.Records++
+	w.found.Head = r.Position
+	return nil
+}
+
+// checkIDs looks for two records with one id. Halves of ids that occur twice are
+// suspects; the log is read again only if there are any.
+func (w *walk) checkIDs(ctx context.Context, store Store, head Position) error {
+	slices.Sort(w.ids)
+	suspects := map[uint64]bool{}
+	for i := 1; i < len(w.ids); i++ {
+		if w.ids[i] == w.ids[i-1] {
+			suspects[w.ids[i]] = true
+		}
+	}
+	if len(suspects) == 0 {
+		return nil
+	}
+	seen := map[uuid.UUID]Position{}
+	return upTo(ctx, store, head, func(batch []Record) error {
+		for _, r := range batch {
+			if !suspects[binary.BigEndian.Uint64(r.ID[:8])] {
+				continue
+			}
+			if first, ok := seen[r.ID]; ok {
+				return &DuplicateIDError{ID: r.ID, First: first, Second: r.Position}
+			}
+			seen[r.ID] = r.Position
+		}
+		return nil
+	})
+}
+
+// checkEnds reads every stream from its last record on.
+func (w *walk) checkEnds(ctx context.Context, store Store) error {
+	names := make([]string, 0, len(w.streams))
+	for name := range w.streams {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, cmp.Compare[string])
+	for _, name := range names {
+		end, found := w.streams[name], false
+		for r, err := range store.Stream(ctx, name, end.version) {
+			if err != nil {
+				return err
+			}
+			// A record beyond the end was appended since the walk began.
+			if r.Version == end.version {
+				found = r.ID == end.id
+				break
+			}
+		}
+		if !found {
+			return &BrokenStreamError{Stream: name, Version: end.version,
+				Cause: fmt.Errorf("the log has this record, but reading the stream does not find it")}
+		}
+	}
+	return nil
+}
+
+// upTo gives fn the records from the first one to head, in batches.
+func upTo(ctx context.Context, store Store, head Position, fn func([]Record) error) error {
+	for batch, err := range store.Follow(ctx, 0) {
+		if err != nil {
+			return err
+		}
+		end := len(batch)
+		for end > 0 && batch[end-1].Position > head {
+			end--
+		}
+		if end > 0 {
+			if err := fn(batch[:end]); err != nil {
+				return err
+			}
+		}
+		if batch[len(batch)-1].Position >= head {
+			return nil
+		}
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+package eventstore_test
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/pmledger/pmledger/domain"
+	"github.com/pmledger/pmledger/eventstore"
+	"github.com/pmledger/pmledger/eventstore/memory"
+)
+
+// tampered is a store whose readers are shown changed records.
+type tampered struct {
+	eventstore.Store
+	log    func([]eventstore.Record) []eventstore.Record
+	stream func(eventstore.Record) (eventstore.Record, bool)
+}
+
+func (s tampered) Follow(ctx context.Context, after eventstore.Position) iter.Seq2[[]eventstore.Record, error] {
+	return func(yield func([]eventstore.Record, error) bool) {
+		for batch, err := range s.Store.Follow(ctx, after) {
+			if err == nil && s.log != nil {
+				batch = s.log(slices.Clone(batch))
+			}
+			if !yield(batch, err) {
+				return
+			}
+		}
+	}
+}
+
+func (s tampered) Stream(ctx context.Context, stream string, from uint64) iter.Seq2[eventstore.Record, error] {
+	return func(yield func(eventstore.Record, error) bool) {
+		for r, err := range s.Store.Stream(ctx, stream, from) {
+			keep := true
+			if err == nil && s.stream != nil {
+				r, keep = s.stream(r)
+			}
+			if keep && !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+// someLog is a log of two streams: five records of one customer, two of another.
+func someLog(t *testing.T) eventstore.Store {
+	store := memory.New()
+	ledger, _ := newLedger(store)
+	for n := range 4 {
+		execute(t, ledger, request("", attach(n)))
+	}
+	other := request("", attach(9))
+	other.Stream = domain.CustomerStream("acme", "cus_2", "")
+	execute(t, ledger, other)
+	return store
+}
+
+func TestVerifyCountsALogInOrder(t *testing.T) {
+	calls := 0
+	got, err := eventstore.Verify(t.Context(), someLog(t), func(eventstore.Verification) { calls++ })
+	want := eventstore.Verification{Records: 7, Streams: 2, Head: 7}
+	if err != nil || got != want || calls == 0 {
+		t.Errorf("got %+v, %v after %d calls of progress; want %+v", got, err, calls, want)
+	}
+}
+
+func TestVerifyOfAnEmptyLogFindsNothing(t *testing.T) {
+	got, err := eventstore.Verify(t.Context(), memory.New(), nil)
+	if err != nil || got != (eventstore.Verification{}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestVerifyNamesTheFirstBrokenPlace(t *testing.T) {
+	change := func(at eventstore.Position, fn func(*eventstore.Record)) func([]eventstore.Record) []eventstore.Record {
+		return func(batch []eventstore.Record) []eventstore.Record {
+			for i := range batch {
+				if batch[i].Position == at {
+					fn(&batch[i])
+				}
+			}
+			return batch
+		}
+	}
+	for _, c := range []struct {
+		name string
+		log  func([]eventstore.Record) []eventstore.Record
+		at   eventstore.Position
+		says string
+	}{
+		{"a changed byte of data", change(3, func(r *eventstore.Record) {
+			r.Data = []byte(strings.Replace(string(r.Data), "4242", "4243", 1))
+		}), 4, "prev is"},
+		{"a changed byte of metadata", change(2, func(r *eventstore.Record) {
+			r.Metadata = []byte(strings.Replace(string(r.Metadata), "tester", "nobody", 1))
+		}), 3, "prev is"},
+		{"a record that does not decode", change(3, func(r *eventstore.Record) { r.Data = []byte("{") }), 3, "decode"},
+		{"an unknown event type", change(3, func(r *eventstore.Record) { r.Type = "payment_method.sold" }), 3, "payment_method.sold"},
+		{"a missing record", func(batch []eventstore.Record) []eventstore.Record {
+			return slices.DeleteFunc(batch, func(r eventstore.Record) bool { return r.Position == 3 })
+		}, 4, "version 4 follows version 2"},
+		{"a position that does not grow", change(4, func(r *eventstore.Record) { r.Position = 3 }), 3, "it follows position 3"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := eventstore.Verify(t.Context(), tampered{Store: someLog(t), log: c.log}, nil)
+			broken := (*eventstore.BrokenStreamError)(nil)
+			if !errors.As(err, &broken) || broken.Position != c.at || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want a broken stream at position %d that says %q", err, c.at, c.says)
+			}
+		})
+	}
+}
+
+func TestVerifyFindsAnIDThatOccursTwice(t *testing.T) {
+	var first uuid.UUID
+	store := tampered{Store: someLog(t), log: func(batch []eventstore.Record) []eventstore.Record {
+		for i := range batch {
+			switch batch[i].Position {
+			case 1:
+				first = batch[i].ID
+			case 7: // the last one, so that no later prev gives it away
+				batch[i].ID = first
+			}
+		}
+		return batch
+	}}
+	_, err := eventstore.Verify(t.Context(), store, nil)
+	duplicate := (*eventstore.DuplicateIDError)(nil)
+	if !errors.As(err, &duplicate) || duplicate.First != 1 || duplicate.Second != 7 {
+		t.Errorf("got %v, want the id at positions 1 and 7", err)
+	}
+}
+
+func TestVerifyFindsAStreamWhoseEndTheStoreLost(t *testing.T) {
+	store := tampered{Store: someLog(t), stream: func(r eventstore.Record) (eventstore.Record, bool) { return r, r.Version < 5 }}
+	_, err := eventstore.Verify(t.Context(), store, nil)
+	broken := (*eventstore.BrokenStreamError)(nil)
+	if !errors.As(err, &broken) || broken.Stream != stream || broken.Version != 5 {
+		t.Errorf("got %v, want %s broken at version 5", err, stream)
+	}
+}

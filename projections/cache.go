@@ -1,0 +1,131 @@
+package projections
+
+import (
+	"sync"
+
+	"github.com/pmledger/pmledger/domain"
+)
+
+// lru keeps the most recently used values up to a number of entries. It is not
+// safe for concurrent use.
+type lru[K comparable, V any] struct {
+	limit int
+	items map[K]*lruItem[K, V]
+	root  lruItem[K, V] // root.next is the newest
+}
+
+type lruItem[K comparable, V any] struct {
+	key        K
+	value      V
+	prev, next *lruItem[K, V]
+}
+
+func newLRU[K comparable, V any](limit int) *lru[K, V] {
+	c := &lru[K, V]{limit: limit, items: make(map[K]*lruItem[K, V])}
+	c.root.prev, c.root.next = &c.root, &c.root
+	return c
+}
+
+func (c *lru[K, V]) get(key K) (V, bool) {
+	item, ok := c.items[key]
+	if !ok {
+		var none V
+		return none, false
+	}
+	c.unlink(item)
+	c.pushFront(item)
+	return item.value, true
+}
+
+func (c *lru[K, V]) put(key K, value V) {
+	if item, ok := c.items[key]; ok {
+		item.value = value
+		c.unlink(item)
+		c.pushFront(item)
+		return
+	}
+	var item *lruItem[K, V]
+	if len(c.items) >= c.limit {
+		item = c.root.prev
+		c.unlink(item)
+		delete(c.items, item.key)
+	} else {
+		item = &lruItem[K, V]{}
+	}
+	item.key, item.value = key, value
+	c.items[key] = item
+	c.pushFront(item)
+}
+
+func (c *lru[K, V]) unlink(item *lruItem[K, V]) {
+	item.prev.next, item.next.prev = item.next, item.prev
+}
+
+func (c *lru[K, V]) pushFront(item *lruItem[K, V]) {
+	item.prev, item.next = &c.root, c.root.next
+	item.prev.next, item.next.prev = item, item
+}
+
+// rowCache keeps rows that were read or written lately, for readers. A row that
+// was read from the database while a commit was under way may be the old one, so
+// it is kept only when no commit began since the reading did.
+type rowCache struct {
+	mu     sync.Mutex
+	commit uint64 // odd while a commit is under way
+	rows   *lru[methodKey, *cachedRow]
+}
+
+// cachedRow is a row on its own bytes, and what readers get of it.
+type cachedRow struct {
+	row
+	MethodRow
+}
+
+func newRowCache(entries int) *rowCache {
+	return &rowCache{rows: newLRU[methodKey, *cachedRow](entries)}
+}
+
+// get returns a row, or the stamp to put it with once it has been read.
+func (c *rowCache) get(k methodKey) (found *cachedRow, stamp uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	found, _ = c.rows.get(k)
+	return found, c.commit
+}
+
+// put keeps a row that was read from the database after get returned stamp.
+func (c *rowCache) put(k methodKey, r *cachedRow, stamp uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if stamp == c.commit && stamp%2 == 0 {
+		c.rows.put(k, r)
+	}
+}
+
+// begin says that a commit begins, end that its rows are what readers must see.
+func (c *rowCache) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.commit++
+}
+
+func (c *rowCache) end(keys []methodKey, rows []*cachedRow) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, k := range keys {
+		c.rows.put(k, rows[i])
+	}
+	c.commit++
+}
+
+func newCachedRow(k methodKey, value []byte) (*cachedRow, error) {
+	r, err := decodeRow(value)
+	if err != nil {
+		return nil, err
+	}
+	organization, customer := string(r.organization), string(r.customer)
+	return &cachedRow{row: r, MethodRow: MethodRow{
+		JSON: r.json, Version: r.version, Customer: customer,
+		Stream: domain.CustomerStream(organization, customer, k.id()),
+	}}, nil
+}

@@ -1,0 +1,374 @@
+package projections
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/pmledger/pmledger/domain"
+	"github.com/pmledger/pmledger/eventstore"
+)
+
+// customers projects the streams of customers: every method as it is now, and
+// every public event. Both advance in one batch, so an event is never visible
+// without the state that it led to.
+type customers struct {
+	v         *Views
+	methods   *lru[domain.MethodID, *domain.Method]
+	sequences *lru[string, sequence] // by organization
+	published eventstore.Position    // of the last public event
+
+	// Since the last commit.
+	dirty       map[domain.MethodID]*domain.Method
+	counted     map[string]sequence
+	lastMessage eventstore.Position
+	keys        []methodKey
+	rows        []*cachedRow
+	committing  bool
+
+	scratch []byte          // the present message
+	known   domain.Customer // the part of the customer that the present event is about
+}
+
+// sequence is an organization's last public event.
+type sequence struct {
+	number   uint64
+	position eventstore.Position
+}
+
+const metaPublished = "published"
+
+func newCustomers(v *Views) *customers {
+	return &customers{
+		v:         v,
+		methods:   newLRU[domain.MethodID, *domain.Method](v.o.CachedMethods),
+		sequences: newLRU[string, sequence](v.o.CachedMethods),
+		dirty:     map[domain.MethodID]*domain.Method{},
+		counted:   map[string]sequence{},
+		known:     domain.Customer{Methods: map[domain.MethodID]*domain.Method{}},
+	}
+}
+
+// load reads what is kept in memory from the start.
+func (c *customers) load() error {
+	value, err := c.v.meta(metaPublished)
+	if err != nil || value == nil {
+		return err
+	}
+	r := reader{b: value}
+	c.published = eventstore.Position(r.uint64())
+	c.lastMessage = c.published
+	if r.short {
+		return errShortRow
+	}
+	return nil
+}
+
+// Name implements Projector.
+func (c *customers) Name() string { return "customers" }
+
+// Takes implements Projector.
+func (c *customers) Takes(category string) bool { return category == "customer" }
+
+// Apply implements Projector.
+func (c *customers) Apply(batch *pebble.Batch, ch Change) error {
+	ids := domain.MethodsOf(ch.Event)
+	if err := c.recall(ch, ids); err != nil {
+		return err
+	}
+	if err := domain.Contradiction(&c.known, ch.Event); err != nil {
+		return err
+	}
+	var first, firstBefore *domain.Method
+	for i, id := range ids {
+		before := c.known.Methods[id]
+		next := before.Evolve(id, ch.Event, ch.Meta.Time, ch.Record.Version)
+		if i == 0 {
+			first, firstBefore = next, before
+		}
+		if next == before {
+			continue
+		}
+		if err := indexMethod(batch, before, next); err != nil {
+			return err
+		}
+		c.dirty[id] = next
+	}
+	name := domain.PublicName(ch.Event)
+	if name == "" {
+		return nil
+	}
+	if changed, ok := ch.Event.(domain.DefaultChanged); ok && changed.To == "" {
+		first, firstBefore = nil, nil
+	}
+	return c.publish(batch, ch, name, ids, firstBefore, first)
+}
+
+// recall gathers the part of the customer's state that the event is about.
+func (c *customers) recall(ch Change, ids []domain.MethodID) error {
+	clear(c.known.Methods)
+	_, c.known.Organization, c.known.ID = domain.StreamOwner(ch.Record.Stream)
+	c.known.Version, c.known.Default = ch.Record.Version-1, ""
+	_, isNew := ch.Event.(domain.MethodAttached)
+	for _, id := range ids {
+		if isNew && ch.Record.Version == 1 {
+			continue
+		}
+		m, err := c.method(id, isNew)
+		if err != nil {
+			return err
+		}
+		if m == nil {
+			continue
+		}
+		if m.Organization != c.known.Organization || m.Customer != c.known.ID {
+			return fmt.Errorf("method %s stands in stream %s but belongs to another", id, ch.Record.Stream)
+		}
+		c.known.Methods[id] = m
+		if m.IsDefault {
+			c.known.Default = id
+		}
+	}
+	return nil
+}
+
+// method returns a method as of the present record, nil when there is none. When
+// it is unlikely to be there, a dearer way of asking is the cheaper one.
+func (c *customers) method(id domain.MethodID, unlikely bool) (*domain.Method, error) {
+	if m, ok := c.dirty[id]; ok {
+		return m, nil
+	}
+	if m, ok := c.methods.get(id); ok {
+		return m, nil
+	}
+	k, err := keyOf(id)
+	if err != nil {
+		return nil, err
+	}
+	if unlikely {
+		if there, err := c.v.has(rowKey(k)); err != nil || !there {
+			return nil, c.v.checked(err)
+		}
+	}
+	value, err := c.v.read(rowKey(k))
+	if err != nil || value == nil {
+		return nil, c.v.checked(err)
+	}
+	r, err := decodeRow(value)
+	if err != nil {
+		return nil, err
+	}
+	m, err := r.method()
+	if err == nil {
+		c.methods.put(id, m)
+	}
+	return m, err
+}
+
+// publish renders the event and files it under everything it is found by.
+func (c *customers) publish(batch *pebble.Batch, ch Change, name string, ids []domain.MethodID, before, after *domain.Method) error {
+	organization, customer := c.known.Organization, c.known.ID
+	seq, err := c.sequence(organization)
+	if err != nil {
+		return err
+	}
+	m := &Message{
+		Position: ch.Record.Position, Prev: c.lastMessage, OrgPrev: seq.position, OrgSeq: seq.number + 1, ID: ch.Record.ID,
+		Organization: organization, Customer: customer, Type: name, SubjectID: customer, Time: ch.Meta.Time,
+		Traceparent: headerSafe(ch.Meta.Traceparent),
+	}
+	p := publication{change: ch, message: m, previous: before, object: after}
+	if len(ids) > 0 {
+		p.subject = ids[0]
+		m.SubjectID = string(ids[0])
+	}
+	c.scratch = p.appendBody(appendEnvelope(c.scratch[:0], m))
+	if err := fileMessage(batch, m, c.scratch, ids); err != nil {
+		return err
+	}
+	c.counted[organization] = sequence{number: m.OrgSeq, position: m.Position}
+	c.lastMessage = m.Position
+	return nil
+}
+
+func (c *customers) sequence(organization string) (sequence, error) {
+	if s, ok := c.counted[organization]; ok {
+		return s, nil
+	}
+	if s, ok := c.sequences.get(organization); ok {
+		return s, nil
+	}
+	value, err := c.v.read(prefix(tableSequence, organization))
+	if err != nil || value == nil {
+		return sequence{}, c.v.checked(err)
+	}
+	r := reader{b: value}
+	s := sequence{number: r.uint64(), position: eventstore.Position(r.uint64())}
+	if r.short {
+		return sequence{}, errShortRow
+	}
+	return s, nil
+}
+
+// Stage implements Projector.
+func (c *customers) Stage(batch *pebble.Batch) error {
+	for id, m := range c.dirty {
+		k, err := keyOf(id)
+		if err != nil {
+			return err
+		}
+		value, err := encodeRow(m)
+		if err != nil {
+			return err
+		}
+		if err := batch.Set(rowKey(k), value, nil); err != nil {
+			return err
+		}
+		cached, err := newCachedRow(k, value)
+		if err != nil {
+			return err
+		}
+		c.keys, c.rows = append(c.keys, k), append(c.rows, cached)
+	}
+	for organization, s := range c.counted {
+		value := binary.BigEndian.AppendUint64(make([]byte, 0, 16), s.number)
+		value = binary.BigEndian.AppendUint64(value, uint64(s.position))
+		if err := batch.Set(prefix(tableSequence, organization), value, nil); err != nil {
+			return err
+		}
+	}
+	if c.lastMessage == c.published {
+		return nil
+	}
+	return batch.Set(prefix(tableMeta, metaPublished), binary.BigEndian.AppendUint64(nil, uint64(c.lastMessage)), nil)
+}
+
+// Committing implements Projector.
+func (c *customers) Committing() {
+	c.committing = true
+	c.v.rows.begin()
+}
+
+// Committed implements Projector.
+func (c *customers) Committed() {
+	c.v.rows.end(c.keys, c.rows)
+	c.committing = false
+	for id, m := range c.dirty {
+		c.methods.put(id, m)
+	}
+	for organization, s := range c.counted {
+		c.sequences.put(organization, s)
+	}
+	c.published = c.lastMessage
+	c.forget()
+}
+
+// Discard implements Projector.
+func (c *customers) Discard() {
+	if c.committing {
+		c.v.rows.end(nil, nil)
+		c.committing = false
+	}
+	c.lastMessage = c.published
+	c.forget()
+}
+
+func (c *customers) forget() {
+	clear(c.dirty)
+	clear(c.counted)
+	clear(c.rows)
+	c.keys, c.rows = c.keys[:0], c.rows[:0]
+}
+
+// headerSafe returns a trace context that can be a header's value, or nothing.
+func headerSafe(s string) string {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return ""
+		}
+	}
+	return s
+}
+
+// indexMethod moves a method's entries in the lists from where they were to where
+// they belong. before is nil for a method that was just attached.
+func indexMethod(batch *pebble.Batch, before, next *domain.Method) error {
+	k, err := keyOf(next.ID)
+	if err != nil {
+		return err
+	}
+	at := placeOf(next.CreatedAt, k)
+	w := indexWriter{batch: batch, at: at}
+	if before == nil {
+		w.set(prefix(tableOfOrganization, next.Organization))
+		if next.Customer != "" {
+			w.set(prefix(tableOfCustomer, next.Organization, next.Customer))
+		}
+		before = &domain.Method{}
+	}
+	organization := next.Organization
+	w.move(before.Fingerprint, next.Fingerprint, func(s string) []byte { return prefix(tableOfFingerprint, organization, s) })
+	w.move(before.ExternalID, next.ExternalID, func(s string) []byte { return prefix(tableOfExternalID, organization, s) })
+	if before.Provider != next.Provider || before.ProviderID != next.ProviderID {
+		if before.ProviderID != "" {
+			w.delete(prefix(tableOfToken, organization, before.Provider, before.ProviderID))
+		}
+		if next.ProviderID != "" {
+			w.set(prefix(tableOfToken, organization, next.Provider, next.ProviderID))
+		}
+	}
+	if from, to := dueAt(before), dueAt(next); !from.Equal(to) {
+		if !from.IsZero() {
+			w.delete(expiryPrefix(organization, from))
+		}
+		if !to.IsZero() {
+			w.set(expiryPrefix(organization, to))
+		}
+	}
+	return w.err
+}
+
+// dueAt is when the method stands in the list of expiries: a detached one never does.
+func dueAt(m *domain.Method) time.Time {
+	if !m.Attached() {
+		return time.Time{}
+	}
+	return m.ExpiresAt
+}
+
+func expiryPrefix(organization string, at time.Time) []byte {
+	return binary.BigEndian.AppendUint64(prefix(tableOfExpiry, organization), ordered(at))
+}
+
+// indexWriter writes entries of one method; the first error stays.
+type indexWriter struct {
+	batch *pebble.Batch
+	at    place
+	err   error
+}
+
+func (w *indexWriter) set(prefix []byte) {
+	if w.err == nil {
+		w.err = w.batch.Set(append(prefix, w.at[:]...), nil, nil)
+	}
+}
+
+func (w *indexWriter) delete(prefix []byte) {
+	if w.err == nil {
+		w.err = w.batch.Delete(append(prefix, w.at[:]...), nil)
+	}
+}
+
+func (w *indexWriter) move(from, to string, key func(string) []byte) {
+	if from == to {
+		return
+	}
+	if from != "" {
+		w.delete(key(from))
+	}
+	if to != "" {
+		w.set(key(to))
+	}
+}

@@ -1,0 +1,142 @@
+package publisher
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// bus is an external NATS server: one that the publisher does not hold.
+type bus struct {
+	t    testing.TB
+	dir  string
+	port int
+	s    *server.Server
+}
+
+func startBus(t testing.TB) *bus {
+	t.Helper()
+	b := &bus{t: t, dir: t.TempDir(), port: server.RANDOM_PORT}
+	b.start()
+	t.Cleanup(b.stop)
+	return b
+}
+
+func (b *bus) start() {
+	b.t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: b.port, JetStream: true, StoreDir: b.dir, SyncAlways: true, NoSigs: true, NoLog: true})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	go s.Start()
+	if !s.ReadyForConnections(10 * time.Second) {
+		b.t.Fatal("the external NATS server does not start")
+	}
+	b.s, b.port = s, s.Addr().(*net.TCPAddr).Port
+}
+
+func (b *bus) stop() {
+	b.s.Shutdown()
+	b.s.WaitForShutdown()
+}
+
+func (b *bus) url() string { return b.s.ClientURL() }
+
+func (b *bus) js() jetstream.JetStream {
+	b.t.Helper()
+	nc, err := nats.Connect(b.url())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return js
+}
+
+// wire carries connections to a server. A muted wire still delivers what the client
+// sends but swallows every answer; a cut wire ends all connections.
+type wire struct {
+	listener net.Listener
+	target   string
+	muted    atomic.Bool
+	mu       sync.Mutex
+	open     []net.Conn
+	running  sync.WaitGroup
+}
+
+func newWire(t testing.TB, target string) *wire {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{listener: l, target: target}
+	w.running.Go(w.accept)
+	t.Cleanup(func() {
+		_ = l.Close()
+		w.cut()
+		w.running.Wait()
+	})
+	return w
+}
+
+func (w *wire) url() string { return "nats://" + w.listener.Addr().String() }
+
+func (w *wire) accept() {
+	for {
+		client, err := w.listener.Accept()
+		if err != nil {
+			return
+		}
+		upstream, err := net.Dial("tcp", w.target)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		w.mu.Lock()
+		w.open = append(w.open, client, upstream)
+		w.mu.Unlock()
+		w.running.Go(func() {
+			_, _ = io.Copy(upstream, client)
+			_ = upstream.Close()
+		})
+		w.running.Go(func() { w.answers(client, upstream) })
+	}
+}
+
+func (w *wire) answers(client, upstream net.Conn) {
+	defer func() { _ = client.Close() }()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := upstream.Read(buffer)
+		if err != nil {
+			return
+		}
+		if w.muted.Load() {
+			continue
+		}
+		if _, err := client.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.open {
+		_ = c.Close()
+	}
+	w.open = nil
+	w.muted.Store(false)
+}

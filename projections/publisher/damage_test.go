@@ -1,0 +1,199 @@
+package publisher
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/pmledger/pmledger/projections"
+)
+
+// blocks lists the stream's block files, oldest first.
+func blocks(t *testing.T, dir string) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", StreamName, "msgs", "*.blk"))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no block files: %v", err)
+	}
+	number := func(path string) (n int) {
+		_, _ = fmt.Sscanf(filepath.Base(path), "%d.blk", &n)
+		return n
+	}
+	slices.SortFunc(found, func(a, b string) int { return number(a) - number(b) })
+	return found
+}
+
+func cutEnd(t *testing.T, path string, bytes int64) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, info.Size()-bytes); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// filled makes a stream of at least two block files and shuts its server down.
+func filled(t *testing.T, log *outbox) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	s := startServer(t, ServerOptions{Dir: dir})
+	p, stop := run(t, Options{Server: s, Source: log.source()})
+	eventually(t, "published", caughtUp(p, log))
+	stop()
+	s.Close()
+	if n := len(blocks(t, dir)); n < 2 {
+		t.Fatalf("only %d block files", n)
+	}
+	return dir
+}
+
+// What a power loss can do to the files of the stream, simulated by cutting them.
+func TestTornFilesCostNoEvents(t *testing.T) {
+	t.Parallel()
+	log := newOutbox(6700)
+	whole := filled(t, log)
+	index := func(dir string) string { return filepath.Join(filepath.Dir(blocks(t, dir)[0]), "index.db") }
+	cases := map[string]struct {
+		tear     func(dir string)
+		rebuilds int
+	}{
+		"last block cut, index gone": {func(dir string) {
+			cutEnd(t, blocks(t, dir)[len(blocks(t, dir))-1], 20_000)
+			_ = os.Remove(index(dir))
+		}, 0},
+		"last block cut, index ahead": {func(dir string) { cutEnd(t, blocks(t, dir)[len(blocks(t, dir))-1], 20_000) }, 0},
+		"older block cut":             {func(dir string) { cutEnd(t, blocks(t, dir)[0], 20_000) }, 1},
+		"older block gone":            {func(dir string) { _ = os.Remove(blocks(t, dir)[0]); _ = os.Remove(index(dir)) }, 1},
+		"every block gone":            {func(dir string) { _ = os.RemoveAll(filepath.Dir(blocks(t, dir)[0])) }, 0},
+		"settings file unreadable": {func(dir string) {
+			_ = os.WriteFile(filepath.Join(filepath.Dir(blocks(t, dir)[0]), "..", "meta.inf"), []byte("x"), 0o600)
+		}, 0},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
+				t.Fatal(err)
+			}
+			c.tear(dir)
+			for start := range 2 { // the second one must find nothing left to mend
+				s := startServer(t, ServerOptions{Dir: dir})
+				p, stop := run(t, Options{Server: s, Source: log.source()})
+				eventually(t, "published", caughtUp(p, log))
+				_, js := writer(t, s)
+				same(t, contents(t, js), log.all(), false)
+				if n := p.Status().Rebuilds; n != c.rebuilds && start == 0 || n != 0 && start == 1 {
+					t.Errorf("start %d: %d rebuilds", start, n)
+				}
+				stop()
+				s.Close()
+			}
+		})
+	}
+}
+
+func TestDurableConsumersKeepTheirPlaceInARebuiltStream(t *testing.T) {
+	t.Parallel()
+	log := newOutbox(6700)
+	dir := t.TempDir()
+	s := startServer(t, ServerOptions{Dir: dir})
+	p, stop := run(t, Options{Server: s, Source: log.source()})
+	eventually(t, "published", caughtUp(p, log))
+	_, js := writer(t, s)
+	read := func(js jetstream.JetStream, n int) (first, last string) {
+		c, err := js.CreateOrUpdateConsumer(context.Background(), StreamName, jetstream.ConsumerConfig{Durable: "audit", AckPolicy: jetstream.AckAllPolicy, MaxAckPending: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch, err := c.Fetch(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m jetstream.Msg
+		for m = range batch.Messages() {
+			if last = m.Headers().Get("ce-id"); first == "" {
+				first = last
+			}
+		}
+		if err := m.DoubleAck(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		return first, last
+	}
+	if _, last := read(js, 6500); last != log.all()[6499].EventID() {
+		t.Fatalf("the consumer is at %s", last)
+	}
+	stop()
+	s.Close()
+	cutEnd(t, blocks(t, dir)[0], 20_000)
+	s = startServer(t, ServerOptions{Dir: dir})
+	p, _ = run(t, Options{Server: s, Source: log.source()})
+	eventually(t, "published", caughtUp(p, log))
+	if p.Status().Rebuilds != 1 {
+		t.Fatalf("status %+v", p.Status())
+	}
+	_, js = writer(t, s)
+	first, _ := read(js, 10)
+	at := slices.IndexFunc(log.all(), func(m projections.Message) bool { return m.EventID() == first })
+	if at > 6500 || at < 6450 {
+		t.Errorf("after 6500 messages and a rebuild the consumer goes on with the %d-th", at+1)
+	}
+	complete(t, js, log.all())
+}
+
+func TestHoleInAnExternalStreamHaltsThePublisher(t *testing.T) {
+	t.Parallel()
+	log, b := newOutbox(100), startBus(t)
+	js := b.js()
+	loose := require(jetstream.StreamConfig{Replicas: 1}, false)
+	loose.DenyDelete = false
+	stream, err := js.CreateStream(context.Background(), loose)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, stop := run(t, Options{URL: b.url(), Source: log.source()})
+	eventually(t, "published", caughtUp(p, log))
+	stop()
+	if err := stream.DeleteMsg(context.Background(), 50); err == nil {
+		t.Fatal("the publisher left deletes allowed")
+	}
+	holed := newBusWithHole(t, log, 50)
+	p, _ = run(t, Options{URL: holed.url(), Source: log.source()})
+	halted(t, p, ErrHole)
+}
+
+// newBusWithHole has a stream with one message deleted from its middle.
+func newBusWithHole(t *testing.T, log *outbox, sequence uint64) *bus {
+	t.Helper()
+	b := startBus(t)
+	js := b.js()
+	loose := require(jetstream.StreamConfig{Replicas: 1}, false)
+	loose.DenyDelete = false
+	stream, err := js.CreateStream(context.Background(), loose)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := New(Options{URL: b.url(), Source: log.source(), Logger: quiet(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.connect(); err != nil {
+		t.Fatal(err)
+	}
+	defer p.nc.Close()
+	if _, err := p.publish(context.Background(), end{}, log.all()); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.DeleteMsg(context.Background(), sequence); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}

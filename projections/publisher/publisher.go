@@ -1,0 +1,316 @@
+// Package publisher copies the public events of the log into the JetStream stream
+// PM_EVENTS: each exactly once and in log order, whatever crashes, however many
+// publishers run and however long NATS was away. It also holds the NATS server
+// that pmledger embeds.
+//
+// The publisher keeps no checkpoint. Its place is the position in the header of
+// the stream's last message, and a message is stored only when the stream's last
+// sequence is the one that was read together with it. A lost acknowledgement, a
+// second publisher or a write that arrives late all carry an old sequence, and the
+// stream refuses them. Messages are pure functions of the log, so two publishers
+// that take turns write what one would have written.
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	"github.com/pmledger/pmledger/eventstore"
+	"github.com/pmledger/pmledger/projections"
+)
+
+const (
+	singlesMax   = 15 // from 16 messages on an atomic batch costs less than a sync each
+	batchMax     = 1000
+	batchBytes   = 4 << 20
+	backoffFirst = 20 * time.Millisecond
+	backoffMax   = 2 * time.Second
+	gateEvery    = 250 * time.Millisecond
+	// replyPrefix keeps answers to the publisher off _INBOX, which clients of the
+	// embedded server may listen to.
+	replyPrefix  = "_pm.reply"
+	standbyEvery = 250 * time.Millisecond
+	reconnect    = 20 * time.Millisecond // before the first attempt; later ones wait longer
+	// standstill is how long the stream must not move, although there is
+	// something to publish, before a standby takes over.
+	standstill = 2 * time.Second
+)
+
+// Source is where messages come from: the outbox of the events view.
+type Source struct {
+	// Messages returns at most max public messages after a position, in log order.
+	Messages func(after eventstore.Position, max int) ([]projections.Message, error)
+	// Wait returns when there is a message after the position, or ctx ended.
+	Wait func(ctx context.Context, after eventstore.Position) error
+	// Head is the position of the log's last record.
+	Head func(ctx context.Context) (eventstore.Position, error)
+	// Reached returns when the view has applied everything up to the position.
+	Reached func(ctx context.Context, p eventstore.Position) error
+}
+
+// Options of a Publisher.
+type Options struct {
+	Source Source
+	// Server is the embedded server, nil with URL.
+	Server *Server
+	// URL is an external server or a comma-separated list of a cluster's; Connect
+	// are its credentials, TLS settings and the like.
+	URL     string
+	Connect []nats.Option
+	// Replicas of the stream when an external cluster has none yet; 0 is 1.
+	Replicas int
+	// Gate pauses the publisher while it returns an error, such as too little free
+	// space. nil is always open.
+	Gate func() error
+	// AckTimeout is how long an acknowledgement may take before the publisher
+	// looks at the stream again; 0 is 5 s.
+	AckTimeout time.Duration
+	// Now is the clock of Status; nil is time.Now.
+	Now func() time.Time
+	// Logger is required.
+	Logger *slog.Logger
+}
+
+// Publisher copies messages from a Source to the stream. Run does the work; the
+// other methods are safe to call at any time from any goroutine.
+type Publisher struct {
+	o       Options
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	acks    chan *nats.Msg
+	inbox   string      // prefix of the subjects that acks arrive on
+	header  nats.Header // reused for every message: publishing copies it
+	windows uint64
+
+	benign    gaps // the gaps of the stream that were found to hide nothing
+	conflicts int  // in a row, without a message stored in between
+
+	mu      sync.Mutex
+	status  Status
+	endNow  context.CancelCauseFunc // ends the session that runs, when its connection is lost
+	checked chan struct{}           // closed after the first verdict about the stream
+}
+
+// New prepares a publisher. It does not connect; an error is a caller's mistake.
+func New(o Options) (*Publisher, error) {
+	s := o.Source
+	if s.Messages == nil || s.Wait == nil || s.Head == nil || s.Reached == nil || o.Logger == nil {
+		return nil, errors.New("the publisher needs a complete source and a logger")
+	}
+	if (o.Server == nil) == (o.URL == "") {
+		return nil, errors.New("the publisher needs either the embedded server or the address of another")
+	}
+	if o.AckTimeout == 0 {
+		o.AckTimeout = 5 * time.Second
+	}
+	if o.Replicas == 0 {
+		o.Replicas = 1
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Publisher{
+		o: o, acks: make(chan *nats.Msg, 4*batchMax),
+		header: nats.Header{}, checked: make(chan struct{}),
+	}, nil
+}
+
+// Run publishes until ctx ends and returns nil then. Errors of the bus are retried
+// with back-off; what retrying cannot mend halts the publisher, which then waits
+// for ctx and says why in Status. Run must be called once.
+func (p *Publisher) Run(ctx context.Context) error {
+	if err := p.connect(); err != nil {
+		return fmt.Errorf("NATS: %w", err)
+	}
+	defer p.nc.Close()
+	for delay := backoffFirst; ctx.Err() == nil; {
+		progress, err := p.session(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if isHalt(err) {
+			p.halt(err)
+			<-ctx.Done()
+			break
+		}
+		if progress {
+			delay = backoffFirst
+		}
+		p.failed(err)
+		pause(ctx, delay/2+rand.N(delay))
+		delay = min(2*delay, backoffMax)
+	}
+	return nil
+}
+
+// connect never fails for want of a server: the client keeps trying.
+func (p *Publisher) connect() error {
+	p.inbox = replyPrefix + "." + nuid.Next() + "."
+	options := []nats.Option{
+		nats.Name("pmledger publisher"),
+		nats.CustomInboxPrefix(replyPrefix),
+		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),
+		nats.CustomReconnectDelay(func(attempts int) time.Duration {
+			return min(time.Duration(attempts)*reconnect, time.Second) + rand.N(reconnect)
+		}),
+		nats.DisconnectErrHandler(func(*nats.Conn, error) { p.disconnect() }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			p.o.Logger.Warn("the publisher's NATS connection reports an error", "error", err)
+		}),
+	}
+	if p.o.Server != nil {
+		options = append(options, p.o.Server.publisherOptions()...)
+	}
+	nc, err := nats.Connect(p.o.URL, append(options, p.o.Connect...)...)
+	if err != nil {
+		return err
+	}
+	if _, err := nc.ChanSubscribe(p.inbox+"*", p.acks); err != nil {
+		nc.Close()
+		return err
+	}
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(p.o.AckTimeout))
+	if err != nil {
+		nc.Close()
+		return err
+	}
+	p.nc, p.js = nc, js
+	return nil
+}
+
+// session reads the stream's end and publishes from there until something goes
+// wrong. It reports whether the stream has moved.
+func (p *Publisher) session(ctx context.Context) (progress bool, err error) {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	p.mu.Lock()
+	p.endNow = end
+	p.mu.Unlock()
+	if !p.nc.IsConnected() {
+		return false, p.whyDown()
+	}
+	progress, err = p.follow(ctx)
+	if cause := context.Cause(ctx); cause != nil && !isHalt(err) {
+		err = cause
+	}
+	return progress, err
+}
+
+// follow is a session's work.
+func (p *Publisher) follow(ctx context.Context) (progress bool, err error) {
+	end, err := p.open(ctx)
+	if err != nil {
+		return false, err
+	}
+	progress = p.reached(end)
+	if p.conflicts > 1 { // the second in a row: it was no leftover of an earlier session
+		return progress, p.standby(ctx, end)
+	}
+	for {
+		messages, err := p.next(ctx, end.position)
+		if err != nil {
+			return progress, err
+		}
+		stored, err := p.publish(ctx, end, messages)
+		if stored.sequence > end.sequence {
+			progress, p.conflicts = true, 0
+			end = stored
+			p.published(end)
+		}
+		if errors.Is(err, errConflict) {
+			p.conflicts++
+			p.conflicted()
+		}
+		if err != nil {
+			return progress, err
+		}
+	}
+}
+
+// next waits until there is something to publish and the gate is open.
+func (p *Publisher) next(ctx context.Context, after eventstore.Position) ([]projections.Message, error) {
+	for {
+		messages, err := p.o.Source.Messages(after, batchMax)
+		if err != nil {
+			return nil, fmt.Errorf("the events view: %w", err)
+		}
+		if len(messages) == 0 {
+			p.idle()
+			if err := p.o.Source.Wait(ctx, after); err != nil {
+				return nil, fmt.Errorf("the events view: %w", err)
+			}
+			continue
+		}
+		if p.o.Gate == nil {
+			return messages, nil
+		}
+		if err := p.o.Gate(); err == nil {
+			return messages, nil
+		} else {
+			p.failed(fmt.Errorf("paused: %w", err))
+		}
+		if err := pause(ctx, gateEvery); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// standby watches another publisher and returns when the stream stood still
+// although there was something to publish.
+func (p *Publisher) standby(ctx context.Context, seen end) error {
+	p.setStandby(true)
+	defer p.setStandby(false)
+	p.o.Logger.Info("another publisher is at work, this one stands by", "sequence", seen.sequence)
+	for since := p.o.Now(); ; {
+		messages, err := p.o.Source.Messages(seen.position, 1)
+		if err != nil {
+			return fmt.Errorf("the events view: %w", err)
+		}
+		if len(messages) == 0 {
+			if err := p.o.Source.Wait(ctx, seen.position); err != nil {
+				return fmt.Errorf("the events view: %w", err)
+			}
+			since = p.o.Now()
+		}
+		if err := pause(ctx, standbyEvery); err != nil {
+			return err
+		}
+		now, err := p.readEnd(ctx)
+		if err != nil {
+			return err
+		}
+		if now.sequence != seen.sequence {
+			seen, since = now, p.o.Now()
+			p.reached(seen)
+		} else if p.o.Now().Sub(since) > standstill {
+			p.conflicts = 0
+			p.o.Logger.Info("the other publisher stands still, this one takes over", "sequence", seen.sequence)
+			return errTakeover
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+func isHalt(err error) bool {
+	var halt *HaltedError
+	return errors.As(err, &halt)
+}
