@@ -105,6 +105,7 @@ type Server struct {
 	routes   []*route
 	document []byte // /openapi.json
 	limits   *limits
+	keyMACs  *keyMACs
 	metrics  *metrics
 	stray    *route // stands for requests that no route takes
 	zones    sync.Map
@@ -120,7 +121,7 @@ func New(o Options) (*Server, error) {
 	if _, ok := o.Gateways[o.DefaultGateway]; !ok {
 		return nil, fmt.Errorf("api: the default gateway %q is not among the gateways", o.DefaultGateway)
 	}
-	s := &Server{Options: o, limits: newLimits(o.RateLimit, o.Now), metrics: newMetrics(o.Registerer), testOnly: map[string]bool{}}
+	s := &Server{Options: o, limits: newLimits(o.RateLimit, o.Now), keyMACs: newKeyMACs(o.Secrets), metrics: newMetrics(o.Registerer), testOnly: map[string]bool{}}
 	for _, name := range o.TestGateways {
 		s.testOnly[name] = true
 	}

@@ -127,7 +127,7 @@ func (v *Views) engineOptions() *pebble.Options {
 		L0CompactionThreshold: 8,
 		L0StopWritesThreshold: 24,
 		LBaseMaxBytes:         512 << 20,
-		Logger:                      engineLog{v.log, v.fatal.set},
+		Logger:                engineLog{v.log, v.fatal.set},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) {
 				v.log.Error("the views' engine met an error and goes on trying", "error", err)

@@ -139,6 +139,31 @@ func TestAHaltIsLoggedOnceAndTriedAgainAtTheNextStart(t *testing.T) {
 	}
 }
 
+// What lies before the halt in its batch is applied twice; it must not show.
+func TestWhatIsAppliedAgainAfterAHaltIsAppliedOnce(t *testing.T) {
+	l := newLedger(t)
+	o := options("views")
+	v := start(t, l.store, o)
+	id := l.attach("acme", "cus_1")
+	v.caughtUp(l.store)
+	v.stop()
+	external := "ext_1"
+	updated := l.execute("customer-acme+cus_1", domain.UpdateMethod{MethodID: id, ExternalID: &external})
+	appendRaw(t, l, "customer-acme+cus_2", 0, "payment_method.teleported", `{}`)
+
+	v = start(t, l.store, o)
+	if err := v.Wait(bounded(t), updated.Position); err != nil {
+		t.Fatal(err)
+	}
+	messages, err := v.Messages(updated.Position-1, 10)
+	if err != nil || len(messages) != 1 {
+		t.Fatalf("%d messages, %v", len(messages), err)
+	}
+	if want := `"previous_attributes":{"external_id":null}`; messages[0].OrgSeq != 3 || !strings.Contains(string(messages[0].Body), want) {
+		t.Errorf("message %d lacks %s: %s", messages[0].OrgSeq, want, messages[0].Body)
+	}
+}
+
 // paused is a gate that a test opens.
 type paused struct{ open chan struct{} }
 

@@ -3,6 +3,8 @@ package projections_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -291,6 +293,33 @@ func record(t testing.TB, stream string, index int, name string, data []byte, at
 		t.Fatal(err)
 	}
 	return eventstore.NewRecord{ID: eventstore.EventID(stream, "bulk", index), Type: name, Data: data, Metadata: metadata}
+}
+
+// Every list holds a method once, under what it is now, and nothing it was.
+func TestListsForgetWhatAMethodWas(t *testing.T) {
+	l := newLedger(t)
+	v := views(l)
+	cmd := l.card()
+	cmd.ExternalID = "ext_before"
+	l.execute("customer-acme+cus_1", cmd)
+	external, provider, token := "ext_after", "stripe", "tok_after"
+	l.execute("customer-acme+cus_1", domain.UpdateMethod{MethodID: cmd.MethodID, ExternalID: &external, Provider: &provider, ProviderID: &token})
+	l.execute("customer-acme+cus_1", domain.DetachMethod{MethodID: cmd.MethodID})
+	v.caughtUp(l.store)
+	entries := map[byte]string{}
+	for line := range strings.Lines(dump(t, v.Views)) {
+		if key, err := strconv.QuotedPrefix(line); err == nil && strings.HasSuffix(line, ` ""`+"\n") && !strings.ContainsRune("abeh", rune(key[1])) {
+			entries[key[1]] += key
+		}
+	}
+	if _, found := entries['x']; found || len(entries) != 5 {
+		t.Errorf("entries in %d lists (with expiry: %v), want 5 (without)", len(entries), found)
+	}
+	for list, want := range map[byte]string{'o': "acme", 'c': "cus_1", 'f': cmd.Facts.Fingerprint, 'y': external, 't': token} {
+		if got := entries[list]; strings.Count(got, "acme") != 1 || !strings.Contains(got, want) {
+			t.Errorf("list %c: %s, want one entry under %s", list, got, want)
+		}
+	}
 }
 
 func TestAForeignCursorIsRefused(t *testing.T) {

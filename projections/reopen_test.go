@@ -108,13 +108,14 @@ func TestViewsAheadOfTheLogAreRefused(t *testing.T) {
 		"an older log":         func(l *ledger) { l.attach("acme", "cus_1") },
 		"another, longer log":  func(l *ledger) { l.serial.Add(500); life(l); life(l) },
 		"an empty log":         func(*ledger) {},
-		"other records, alike": func(l *ledger) { l.serial.Add(500); life(l) },
+		"other records, alike": func(l *ledger) { l.serial.Add(500); life(l); l.attach("acme", "cus_1") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLedger(t)
 			o := options("views")
 			v := start(t, l.store, o)
 			life(l)
+			l.attach("acme", "cus_1")
 			v.caughtUp(l.store)
 			v.stop()
 

@@ -39,7 +39,7 @@ func (o owned) stream() string { return domain.CustomerStream(o.organization, o.
 // live runs n random commands; refusals are part of life.
 func (w *world) live(rt *rapid.T, n int) {
 	for range n {
-		w.now = w.now.Add(time.Duration(rapid.IntRange(0, 3).Draw(rt, "milliseconds")) * time.Millisecond)
+		w.now = w.now.Add(time.Duration(rapid.IntRange(0, 1).Draw(rt, "milliseconds")) * time.Millisecond)
 		stream, cmd := w.command(rt)
 		_, err := w.try(stream, cmd)
 		if refusal := (*domain.Error)(nil); err != nil && !errors.As(err, &refusal) {

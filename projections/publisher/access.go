@@ -11,6 +11,10 @@ import (
 // with permissions would not do: a client may name any subject as the reply of a
 // request, and the server does not check replies against permissions, so that the
 // answer to an innocent request would be stored as an event.
+//
+// What remains: by the same means a client can send an answer of JetStream, or a
+// copy of a stored event, to a public subject, where plain subscribers of its
+// account see it. It cannot make up an event; a message without ce-id is none.
 const (
 	streamAccount = "PMLEDGER"
 	clientAccount = "CLIENTS"

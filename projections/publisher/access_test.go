@@ -21,6 +21,36 @@ func TestOrdinaryClientsCannotChangeTheStream(t *testing.T) {
 	_, js := writer(t, s)
 	before := created(t, js)
 	nc := client(t, s, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	attack(t, nc)
+	log.add(1)
+	eventually(t, "published after the attempts", caughtUp(p, log))
+	complete(t, js, log.all())
+	if now := created(t, js); !now.Equal(before) {
+		t.Errorf("the stream was replaced: it was made at %s, now at %s", before, now)
+	}
+	names := js.StreamNames(context.Background())
+	for name := range names.Name() {
+		if name != StreamName {
+			t.Errorf("the client made the stream %s", name)
+		}
+	}
+	stream, err := js.Stream(context.Background(), StreamName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := stream.CachedInfo().Config; !settled(c, require(c, true)) {
+		t.Errorf("the client changed the stream: %+v", c)
+	}
+	if st := p.Status(); st.Rebuilds != 0 || st.Halted != nil {
+		t.Errorf("status %+v", st)
+	}
+}
+
+// attack sends every request that would change the stream, directly and through
+// whatever makes the server itself send to a subject of the client's choice: the
+// reply of a request, a push consumer, a pull.
+func attack(t *testing.T, nc *nats.Conn) {
+	t.Helper()
 	forged := []string{"_pm.in.v1.demo.payment_method.expiring", "pm.v1.demo.payment_method.expiring"}
 	destructive := map[string]string{
 		"$JS.API.STREAM.DELETE." + StreamName:     ``,
@@ -65,27 +95,36 @@ func TestOrdinaryClientsCannotChangeTheStream(t *testing.T) {
 	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	log.add(1)
-	eventually(t, "published after the attempts", caughtUp(p, log))
-	complete(t, js, log.all())
-	if now := created(t, js); !now.Equal(before) {
-		t.Errorf("the stream was replaced: it was made at %s, now at %s", before, now)
-	}
-	names := js.StreamNames(context.Background())
-	for name := range names.Name() {
-		if name != StreamName {
-			t.Errorf("the client made the stream %s", name)
-		}
-	}
-	stream, err := js.Stream(context.Background(), StreamName)
+}
+
+// What a client publishes on the public subjects reaches no other client.
+func TestForgedEventsReachNobody(t *testing.T) {
+	t.Parallel()
+	log := newOutbox(3)
+	s := startServer(t, ServerOptions{Listen: "127.0.0.1:0", Anonymous: true})
+	victim := client(t, s)
+	sub, err := victim.SubscribeSync(">")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := stream.CachedInfo().Config; !settled(c, require(c, true)) {
-		t.Errorf("the client changed the stream: %+v", c)
+	if err := victim.Flush(); err != nil {
+		t.Fatal(err)
 	}
-	if st := p.Status(); st.Rebuilds != 0 || st.Halted != nil {
-		t.Errorf("status %+v", st)
+	forger := client(t, s, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	for _, subject := range []string{"pm.v1.demo.payment_method.expiring", "_pm.in.v1.demo.payment_method.expiring", replyPrefix + ".x"} {
+		if err := forger.Publish(subject, []byte("forged")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := forger.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	p, _ := run(t, Options{Server: s, Source: log.source()})
+	eventually(t, "published", caughtUp(p, log))
+	for _, want := range log.all() {
+		if m, err := sub.NextMsg(5 * time.Second); err != nil || m.Header.Get("ce-id") != want.EventID() {
+			t.Fatalf("%v, %v", m, err)
+		}
 	}
 }
 

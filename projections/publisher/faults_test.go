@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// stored waits until the stream holds n messages.
+// holds waits until the stream has n messages.
 func holds(t testing.TB, js jetstream.JetStream, n int) {
 	t.Helper()
 	eventually(t, "the stream holds the messages", func() bool {
@@ -51,6 +51,34 @@ func TestLostAcknowledgementsMakeNoDuplicates(t *testing.T) {
 			}
 			complete(t, js, log.all())
 		})
+	}
+}
+
+// A publisher that slept between reading the stream's end and writing must be
+// refused, also when the duplicate window has forgotten the messages.
+func TestWriteThatNamesAnOldEndIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 5, 20} {
+		log, b := newOutbox(n), startBus(t)
+		if _, err := b.js().CreateStream(context.Background(), require(jetstream.StreamConfig{Duplicates: 100 * time.Millisecond, Replicas: 1}, false)); err != nil {
+			t.Fatal(err)
+		}
+		for attempt := range 2 {
+			p, err := New(Options{URL: b.url(), Source: log.source(), Logger: quiet(t)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := p.connect(); err != nil {
+				t.Fatal(err)
+			}
+			_, err = p.publish(context.Background(), end{}, log.all())
+			p.nc.Close()
+			if attempt == 0 && err != nil || attempt == 1 && !errors.Is(err, errConflict) {
+				t.Errorf("%d messages, attempt %d: %v", n, attempt, err)
+			}
+			time.Sleep(250 * time.Millisecond) // a condition of the test: the window must be over
+		}
+		complete(t, b.js(), log.all())
 	}
 }
 

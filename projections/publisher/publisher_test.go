@@ -60,48 +60,8 @@ func TestOrdinaryClientsReadWithEveryKindOfConsumer(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("ordered consumer", func(t *testing.T) { complete(t, js, log.all()) })
-	t.Run("durable pull consumer with a filter", func(t *testing.T) {
-		c, err := js.CreateOrUpdateConsumer(context.Background(), StreamName, jetstream.ConsumerConfig{
-			Durable: "dunning", FilterSubject: "pm.v1.*.payment_method.expiring", AckPolicy: jetstream.AckExplicitPolicy})
-		if err != nil {
-			t.Fatal(err)
-		}
-		batch, err := c.Fetch(50, jetstream.FetchMaxWait(5*time.Second))
-		if err != nil {
-			t.Fatal(err)
-		}
-		n := 0
-		for m := range batch.Messages() {
-			if err := m.DoubleAck(context.Background()); err != nil {
-				t.Fatal(err)
-			}
-			n++
-		}
-		info, err := c.Info(context.Background())
-		if err != nil || n != 50 || info.NumAckPending != 0 || info.NumPending != 0 {
-			t.Errorf("%d messages, %+v, %v", n, info, err)
-		}
-	})
-	t.Run("consume loop", func(t *testing.T) {
-		c, err := js.OrderedConsumer(context.Background(), StreamName, jetstream.OrderedConsumerConfig{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := make(chan jetstream.Msg, 200)
-		run, err := c.Consume(func(m jetstream.Msg) { got <- m })
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer run.Stop()
-		log.add(20)
-		for i := range 120 {
-			select {
-			case <-got:
-			case <-time.After(5 * time.Second):
-				t.Fatalf("message %d did not come", i)
-			}
-		}
-	})
+	t.Run("durable pull consumer with a filter", func(t *testing.T) { pullsDurably(t, js) })
+	t.Run("consume loop", func(t *testing.T) { consumes(t, js, log) })
 	t.Run("push consumer of older clients", func(t *testing.T) {
 		old, err := nc.JetStream()
 		if err != nil {
@@ -125,4 +85,51 @@ func TestOrdinaryClientsReadWithEveryKindOfConsumer(t *testing.T) {
 			t.Errorf("%v, %v", m, err)
 		}
 	})
+}
+
+func pullsDurably(t *testing.T, js jetstream.JetStream) {
+	t.Helper()
+	c, err := js.CreateOrUpdateConsumer(context.Background(), StreamName, jetstream.ConsumerConfig{
+		Durable: "dunning", FilterSubject: "pm.v1.*.payment_method.expiring", AckPolicy: jetstream.AckExplicitPolicy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch, err := c.Fetch(50, jetstream.FetchMaxWait(5*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for m := range batch.Messages() {
+		if err := m.DoubleAck(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	info, err := c.Info(context.Background())
+	if err != nil || n != 50 || info.NumAckPending != 0 || info.NumPending != 0 {
+		t.Errorf("%d messages, %+v, %v", n, info, err)
+	}
+}
+
+// consumes reads what is there and twenty more that come while it reads.
+func consumes(t *testing.T, js jetstream.JetStream, log *outbox) {
+	t.Helper()
+	c, err := js.OrderedConsumer(context.Background(), StreamName, jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan jetstream.Msg, 200)
+	run, err := c.Consume(func(m jetstream.Msg) { got <- m })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer run.Stop()
+	log.add(20)
+	for i := range 120 {
+		select {
+		case <-got:
+		case <-time.After(5 * time.Second):
+			t.Fatalf("message %d did not come", i)
+		}
+	}
 }

@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	startTimeout  = 2 * time.Minute // recovering a large stream without its index
-	checkEvery    = time.Second
-	restartFirst  = 250 * time.Millisecond
-	restartLongst = 15 * time.Second
+	startTimeout = 2 * time.Minute // recovering a large stream without its index
+	checkEvery   = time.Second
+	restartFirst = 250 * time.Millisecond
+	restartMost  = 15 * time.Second
 	// defaultMaxStore is no quota in practice: the publisher's free-space gate
 	// guards the disk, and the server's own default (a share of what happens to be
 	// free at start) would shrink from one start to the next.
@@ -168,7 +168,7 @@ func (s *Server) supervise() {
 
 // restart replaces a failed instance and reports false when Close came first.
 func (s *Server) restart(cause error) bool {
-	for delay := restartFirst; ; delay = min(2*delay, restartLongst) {
+	for delay := restartFirst; ; delay = min(2*delay, restartMost) {
 		s.options.Logger.Error("the embedded NATS server failed and is restarted", "cause", cause, "delay", delay)
 		s.halt(cause)
 		select {
@@ -211,9 +211,6 @@ func (s *Server) check() error {
 	s.mu.Unlock()
 	if !instance.Running() {
 		return errors.New("the server is not running")
-	}
-	if !instance.JetStreamEnabled() {
-		return errors.New("the server switched its store off after an I/O error")
 	}
 	if h := instance.Healthz(&server.HealthzOptions{}); h.StatusCode != 200 {
 		return fmt.Errorf("the server's store: %s", h.Error)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -73,10 +74,11 @@ func TestPublisherWaitsForTheViewBeforeItJudges(t *testing.T) {
 	p, stop := run(t, Options{Server: s, Source: log.source()})
 	eventually(t, "published", caughtUp(p, log))
 	stop()
-	view, ready := newOutbox(0), make(chan struct{})
+	view, asked, ready := newOutbox(0), make(chan eventstore.Position, 1), make(chan struct{})
 	source := view.source()
 	source.Head = log.source().Head
-	source.Reached = func(ctx context.Context, _ eventstore.Position) error {
+	source.Reached = func(ctx context.Context, at eventstore.Position) error {
+		asked <- at
 		select {
 		case <-ready:
 			return nil
@@ -85,6 +87,14 @@ func TestPublisherWaitsForTheViewBeforeItJudges(t *testing.T) {
 		}
 	}
 	p, _ = run(t, Options{Server: s, Source: source})
+	select {
+	case at := <-asked:
+		if at != log.last() {
+			t.Errorf("it waits for position %d, the stream ends at %d", at, log.last())
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it judges without the view")
+	}
 	view.add(35)
 	log.add(5)
 	close(ready)
