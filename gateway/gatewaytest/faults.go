@@ -36,34 +36,33 @@ var onCards = []action{
 	}},
 }
 
-// onBanks need a verification that was begun; confirm and resend are tried with
-// the reference of a fresh one.
+// onBanks are tried with a verification of their own, where they need one.
 func onBanks(tokens Tokens) []action {
-	begun := func(t *testing.T, p Provider, token string) string {
-		return begin(t, p, token).Reference
+	begun := func(key string) func(t *testing.T, p Provider, token string) string {
+		return func(t *testing.T, p Provider, token string) string { return begin(t, p, token, key).Reference }
 	}
 	return []action{
 		{"verify a bank account", none, func(ctx context.Context, g gateway.Gateway, req gateway.Request, _ string) (any, error) {
 			return g.Verify(ctx, req, gateway.Instrument{Facts: domain.Facts{Type: domain.TypeBankAccount, BankAccount: &domain.BankAccount{}}})
 		}},
-		{"confirm", begun, func(ctx context.Context, g gateway.Gateway, req gateway.Request, ref string) (any, error) {
+		{"confirm", begun("before confirm"), func(ctx context.Context, g gateway.Gateway, req gateway.Request, ref string) (any, error) {
 			return g.Confirm(ctx, req, ref, gateway.Deposits{Amounts: tokens.Amounts})
 		}},
-		{"confirm wrongly", begun, func(ctx context.Context, g gateway.Gateway, req gateway.Request, ref string) (any, error) {
+		{"confirm wrongly", begun("before confirm wrongly"), func(ctx context.Context, g gateway.Gateway, req gateway.Request, ref string) (any, error) {
 			return g.Confirm(ctx, req, ref, gateway.Deposits{Amounts: []int{98, 99}})
 		}},
-		{"resend", begun, func(ctx context.Context, g gateway.Gateway, req gateway.Request, ref string) (any, error) {
+		{"resend", begun("before resend"), func(ctx context.Context, g gateway.Gateway, req gateway.Request, ref string) (any, error) {
 			return g.Resend(ctx, req, ref)
 		}},
 	}
 }
 
 // begin verifies a bank account, twice if the first answer gets lost.
-func begin(t *testing.T, p Provider, token string) gateway.Verification {
+func begin(t *testing.T, p Provider, token, key string) gateway.Verification {
 	t.Helper()
-	v, err := verify(t, p, keyed(token, "begin"))
+	v, err := verify(t, p, keyed(token, key))
 	if err != nil && gateway.KindOf(err) == gateway.UnknownOutcome {
-		v, err = verify(t, p, keyed(token, "begin"))
+		v, err = verify(t, p, keyed(token, key))
 	}
 	if err != nil {
 		t.Fatalf("verify: %v", err)
@@ -72,8 +71,7 @@ func begin(t *testing.T, p Provider, token string) gateway.Verification {
 	return v
 }
 
-// each runs a behaviour for every action, each with a provider's token of its own
-// key, so that they do not meet.
+// each runs a behaviour for every action.
 func each(t *testing.T, tokens Tokens, card, bank string, try func(t *testing.T, a action, token string)) {
 	t.Helper()
 	for _, a := range onCards {

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -66,7 +65,7 @@ func (g *Gateway) Tokenize(ctx context.Context, req gateway.Request, raw gateway
 	if len(g.Key) == 0 {
 		return "", gateway.Instrument{}, &gateway.Error{Kind: gateway.Unsupported, Message: "this sandbox does not take card numbers"}
 	}
-	if err := check(raw); err != nil {
+	if err := raw.Check(); err != nil {
 		return "", gateway.Instrument{}, err
 	}
 	stored, behaves := g.stored(raw)
@@ -122,40 +121,6 @@ func (g *Gateway) mac(of string, context, number []byte) string {
 	fmt.Fprintf(h, "pmledger sandbox %s\n%q\n", of, context)
 	h.Write(number)
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-// check refuses what cannot be a card. It never repeats what it refuses.
-func check(raw gateway.RawCard) error {
-	wrong := ""
-	switch {
-	case len(raw.Number) < 13 || len(raw.Number) > 19 || !decimal(raw.Number):
-		wrong = "the card number must have 13 to 19 digits"
-	case !luhn(raw.Number):
-		wrong = "the card number is not valid"
-	case raw.ExpMonth < 1 || raw.ExpMonth > 12 || raw.ExpYear < 2000 || raw.ExpYear > 9999:
-		wrong = "the card's expiry is not valid"
-	case len(raw.SecurityCode) != 0 && (len(raw.SecurityCode) < 3 || len(raw.SecurityCode) > 4 || !decimal(raw.SecurityCode)):
-		wrong = "the security code must have 3 or 4 digits"
-	default:
-		return nil
-	}
-	return &gateway.Error{Kind: gateway.Declined, Message: wrong}
-}
-
-func decimal(b []byte) bool { return len(bytes.Trim(b, "0123456789")) == 0 }
-
-func luhn(number []byte) bool {
-	sum := 0
-	for i, c := range number {
-		v := int(c - '0')
-		if (len(number)-i)%2 == 0 {
-			if v *= 2; v > 9 {
-				v -= 9
-			}
-		}
-		sum += v
-	}
-	return sum%10 == 0
 }
 
 // networks are the prefixes of the card networks, from and to inclusive, the
