@@ -49,7 +49,7 @@ openapi: build ## write api/openapi.json from the code
 	$(BINARY) openapi > api/openapi.json
 
 golden: ## rewrite the golden files from the code; read the difference before you commit it
-	go test ./domain/... ./projections/... ./api/... -update
+	go test ./domain ./projections ./api -update
 
 clean: ## remove what was built; data/ stays
 	rm -rf bin

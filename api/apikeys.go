@@ -80,7 +80,6 @@ func createKey(c *call) error {
 	}
 	for _, e := range result.Events {
 		if created, ok := e.(domain.KeyCreated); ok {
-			c.settle()
 			return c.reply(http.StatusCreated, IssuedKey{APIKey: shownKey(created.Key, c.who.mode), Key: text})
 		}
 	}
@@ -88,7 +87,8 @@ func createKey(c *call) error {
 }
 
 // settle waits, for a while, until this node's views know of the write: a key that
-// was just issued works, and one that was just revoked does not.
+// was just revoked works no more. (One that was just issued works: a key that is
+// not known yet is looked for at the log's head.)
 func (c *call) settle() {
 	ctx, cancel := context.WithTimeout(c.request.Context(), c.WaitTimeout)
 	defer cancel()
@@ -98,15 +98,20 @@ func (c *call) settle() {
 // listKeys answers GET /v1/api-keys, newest first, revoked ones included.
 func listKeys(c *call) error {
 	limit := c.queryLimit()
-	after, err := c.begin()
+	if err := c.checked(); err != nil {
+		return err
+	}
+	after, err := c.cursorPlace()
 	if err != nil {
+		return err
+	}
+	if err := c.awaitLog(); err != nil {
 		return err
 	}
 	organization, err := c.organization(c.request.Context())
 	if err != nil {
 		return err
 	}
-	c.seen = c.Views.Position()
 	keys := make([]domain.APIKey, 0, len(organization.Keys))
 	for _, key := range organization.Keys {
 		keys = append(keys, key)

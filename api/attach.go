@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pmledger/pmledger/domain"
 	"github.com/pmledger/pmledger/eventstore"
@@ -182,6 +183,9 @@ func (a *attachment) checkRedirect() error {
 	return nil
 }
 
+// gatewayTimeout bounds a look-up: other commands on the customer wait for it.
+const gatewayTimeout = 10 * time.Second
+
 // command looks up what the token stands for and makes the command. It is called
 // once at most, and not for a repeat: so the provider is not asked twice.
 func (a *attachment) command(ctx context.Context, id domain.MethodID) (domain.Command, error) {
@@ -194,6 +198,8 @@ func (a *attachment) command(ctx context.Context, id domain.MethodID) (domain.Co
 	from := "caller"
 	if !a.imported {
 		from = "gateway"
+		ctx, cancel := context.WithTimeout(ctx, gatewayTimeout)
+		defer cancel()
 		request := gateway.LookupRequest{Organization: c.who.organization, Customer: a.customer, Token: a.token, IdempotencyKey: c.key}
 		if facts, err = a.gateway.Lookup(ctx, request); err != nil {
 			return nil, c.gatewayRefusal(a.provider, err)

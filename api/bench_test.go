@@ -103,3 +103,42 @@ func BenchmarkAttachAt64(b *testing.B) {
 		}
 	})
 }
+
+// overHTTP asks a server over loopback with 16 clients.
+func overHTTP(b *testing.B, h http.Handler, key, path string) {
+	server := httptest.NewServer(h)
+	defer server.Close()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	b.SetParallelism(8)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			r, err := http.NewRequest("GET", server.URL+path, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			r.Header.Set("Authorization", "Bearer "+key)
+			w, err := client.Do(r)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, w.Body); err != nil || w.StatusCode != http.StatusOK {
+				b.Fatal(w.StatusCode, err)
+			}
+			w.Body.Close()
+		}
+	})
+}
+
+func BenchmarkStaticOverHTTP(b *testing.B) {
+	e := echo.New()
+	body := []byte(strings.Repeat("x", 1000))
+	e.GET("/v1/payment-methods/:id", func(c echo.Context) error { return c.Blob(200, "application/json", body) })
+	overHTTP(b, e, "x", "/v1/payment-methods/pm_1")
+}
+
+func BenchmarkGetOverHTTP(b *testing.B) {
+	bn, key := loaded(b)
+	id := idIn(bn.want(201, bn.as(key, "POST", "/v1/customers/c/payment-methods", `{"type":"card","token":"tok_visa"}`)).body)
+	b.ResetTimer()
+	overHTTP(b, bn.handler, key, "/v1/payment-methods/"+id)
+}

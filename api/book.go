@@ -81,6 +81,13 @@ func (b *book) document() ([]byte, error) {
 				"basic":  {Type: "http", Scheme: "basic", Description: "An API key as the user, with an empty password."},
 			},
 		},
+		Tags: []*huma.Tag{
+			{Name: "payment methods", Description: "Attach, read, change and detach payment methods"},
+			{Name: "history", Description: "What happened, as it also went over NATS"},
+			{Name: "organization", Description: "Policies of the organization that the key belongs to"},
+			{Name: "API keys", Description: "Issue and revoke credentials"},
+			{Name: "operating", Description: "For those who run the server; without a key"},
+		},
 		Paths: map[string]*huma.PathItem{},
 	}
 	for _, r := range b.routes {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -62,6 +62,9 @@ func (s *Server) run(ec echo.Context, r *route, refused error) {
 	defer c.finish()
 	defer c.recover()
 	err := refused
+	if headerSize(c.request) > maxHeaders {
+		err = domain.Refuse(codeHeadersTooLarge, "the request line and the headers may have %d bytes", maxHeaders)
+	}
 	if err == nil {
 		err = c.serve(ec)
 	}
@@ -103,7 +106,8 @@ func forbidden(scope string) error {
 func (c *call) requestID() string {
 	id := c.request.Header.Get("X-Request-Id")
 	if id == "" || len(id) > 128 || !consistsOf(id, requestIDCharacters) || domain.ContainsPANInNumberField(id) {
-		return "req_" + strings.ReplaceAll(c.NewID().String(), "-", "")
+		made := c.NewID()
+		return string(hex.AppendEncode(append(make([]byte, 0, 36), "req_"...), made[:]))
 	}
 	return id
 }

@@ -1,32 +1,12 @@
 package api
 
 import (
-	"bytes"
-	"fmt"
 	"net/http"
 	"regexp"
-	"strconv"
 
 	"github.com/pmledger/pmledger/domain"
 	"github.com/pmledger/pmledger/projections"
 )
-
-// versionIn reads the last member of a rendered payment method: its version.
-func versionIn(object []byte) (uint64, error) {
-	_, digits, ok := cutLast(object, []byte(`"version":`))
-	version, err := strconv.ParseUint(string(bytes.TrimRight(digits, "}\n")), 10, 64)
-	if !ok || err != nil {
-		return 0, fmt.Errorf("a rendered payment method does not end with its version")
-	}
-	return version, nil
-}
-
-func cutLast(text, sep []byte) (before, after []byte, found bool) {
-	if i := bytes.LastIndex(text, sep); i >= 0 {
-		return text[:i], text[i+len(sep):], true
-	}
-	return text, nil, false
-}
 
 // methodHistory answers GET /v1/payment-methods/{id}/history, oldest first.
 func methodHistory(c *call) error {

@@ -36,6 +36,8 @@ type bench struct {
 	log     *safeBuffer
 	clock   *clock
 	random  io.Reader
+
+	stopViews func() // from then on the views stay where they are
 }
 
 // clock is a time that tests move.
@@ -89,7 +91,12 @@ func numbered() func() uuid.UUID {
 
 func newBench(t testing.TB, change ...func(*Options)) *bench {
 	t.Helper()
-	b := &bench{t: t, store: memory.New(), log: &safeBuffer{}, clock: &clock{now: time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)}}
+	return newBenchOn(t, memory.New(), change...)
+}
+
+func newBenchOn(t testing.TB, store eventstore.Store, change ...func(*Options)) *bench {
+	t.Helper()
+	b := &bench{t: t, store: store, log: &safeBuffer{}, clock: &clock{now: time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)}}
 	newID := numbered()
 	b.ledger = eventstore.NewLedger(b.store, eventstore.LedgerOptions{Now: b.clock.Now, NewID: newID})
 	var err error
@@ -97,11 +104,19 @@ func newBench(t testing.TB, change ...func(*Options)) *bench {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- b.views.Run(ctx) }()
-	t.Cleanup(func() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := b.views.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	}()
+	b.stopViews = func() {
 		stop()
 		<-done
+	}
+	t.Cleanup(func() {
+		b.stopViews()
 		if err := b.views.Close(); err != nil {
 			t.Error(err)
 		}

@@ -18,8 +18,7 @@ type RateLimit struct {
 	Burst     int
 }
 
-// Bounds of what is kept per key and per address. When there are more, the
-// buckets that are full again, and so say nothing, are dropped first.
+// Bounds of what is kept per key and per address.
 const (
 	maxBuckets      = 10000
 	failuresBurst   = 20  // wrong keys from one address at once
@@ -61,18 +60,24 @@ func bucket(in map[string]*rate.Limiter, name string, perSecond float64, burst i
 		return b
 	}
 	if len(in) >= maxBuckets {
-		for other, b := range in {
-			if b.TokensAt(now) >= float64(b.Burst()) {
-				delete(in, other)
-			}
-		}
-	}
-	if len(in) >= maxBuckets {
-		clear(in)
+		drop(in, now)
 	}
 	b = rate.NewLimiter(rate.Limit(perSecond), burst)
 	in[name] = b
 	return b
+}
+
+// drop makes room: buckets that are full again go; when those are few, all go,
+// rather than that every new address costs a search through the others.
+func drop(in map[string]*rate.Limiter, now time.Time) {
+	for name, b := range in {
+		if b.TokensAt(now) >= float64(b.Burst()) {
+			delete(in, name)
+		}
+	}
+	if len(in) > maxBuckets/2 {
+		clear(in)
+	}
 }
 
 // limit takes one request from the key's bucket and tells the client what is left

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -182,4 +184,14 @@ func (c *call) defaultMethod() ([]byte, uint64, error) {
 		}
 		q.After = page.Next
 	}
+}
+
+// versionIn reads the last member of a rendered payment method: its version.
+func versionIn(object []byte) (uint64, error) {
+	const name = `"version":`
+	at := bytes.LastIndex(object, []byte(name))
+	if at < 0 {
+		return 0, errors.New("a rendered payment method does not end with its version")
+	}
+	return strconv.ParseUint(string(bytes.TrimRight(object[at+len(name):], "}\n")), 10, 64)
 }

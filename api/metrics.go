@@ -43,8 +43,11 @@ type routeMetrics struct {
 
 func (m *metrics) route(r *route) *routeMetrics {
 	found := &routeMetrics{all: m, method: r.method, path: r.path}
+	if found.method == "" {
+		found.method = "any"
+	}
 	if m.seconds != nil {
-		found.seconds = m.seconds.WithLabelValues(r.method, r.path)
+		found.seconds = m.seconds.WithLabelValues(found.method, r.path)
 	}
 	return found
 }

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/pmledger/pmledger/domain"
@@ -78,14 +77,13 @@ func getOrganization(c *call) error {
 	if err := c.checked(); err != nil {
 		return err
 	}
-	if err := c.await(); err != nil {
+	if err := c.awaitLog(); err != nil {
 		return err
 	}
 	organization, err := c.organization(c.request.Context())
 	if err != nil {
 		return err
 	}
-	c.seen = c.Views.Position()
 	c.answer.Header()["Cache-Control"] = headerPrivate
 	return c.reply(http.StatusOK, c.shown(organization))
 }
@@ -99,7 +97,6 @@ func updateOrganization(c *call) error {
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(body.ExpiryWindowsDays, func(a, b int) int { return b - a })
 	result, err := c.command(domain.OrganizationStream(c.who.organization), domain.UpdateSettings{
 		DefaultPolicy: body.DefaultPolicy, DuplicatePolicy: body.DuplicatePolicy, ExpiryWindowsDays: body.ExpiryWindowsDays,
 		TimeZone: body.TimeZone, RedirectHosts: body.RedirectHosts,

@@ -18,25 +18,16 @@ import (
 // linearizable). It waits for WaitTimeout at most, then refuses with
 // position.not_reached: an old answer is never given silently.
 func (c *call) await() error {
-	target := c.Ledger.Written()
-	asked := c.request.Header.Get("Ledger-Min-Position")
-	switch {
-	case asked == "":
-	case asked == "head":
-		head, err := c.Ledger.Head(c.request.Context())
-		if err != nil {
+	target, head, err := c.minPosition()
+	if err != nil {
+		return err
+	}
+	if head {
+		if target, err = c.Ledger.Head(c.request.Context()); err != nil {
 			return err
 		}
-		target = max(target, head)
-	default:
-		position, err := eventstore.ParsePosition(asked)
-		if err != nil {
-			c.add("header.Ledger-Min-Position", `must be a Ledger-Position of an earlier answer, or "head"`)
-			return c.err()
-		}
-		target = max(target, position)
 	}
-	if c.Views.Position() < target {
+	if target = max(target, c.Ledger.Written()); c.Views.Position() < target {
 		ctx, cancel := context.WithTimeout(c.request.Context(), c.WaitTimeout)
 		defer cancel()
 		if err := c.reached(ctx, target); err != nil {
@@ -44,6 +35,39 @@ func (c *call) await() error {
 		}
 	}
 	return nil
+}
+
+// minPosition reads Ledger-Min-Position: a position, or "head".
+func (c *call) minPosition() (position eventstore.Position, head bool, err error) {
+	asked := c.request.Header.Get("Ledger-Min-Position")
+	if asked == "" || asked == "head" {
+		return 0, asked == "head", nil
+	}
+	if position, err = eventstore.ParsePosition(asked); err != nil {
+		c.add("header.Ledger-Min-Position", `must be a Ledger-Position of an earlier answer, or "head"`)
+		return 0, false, c.checked()
+	}
+	return position, false, nil
+}
+
+// awaitLog does what await does for a read that folds the log itself: what is in
+// the log is there at once, with or without views.
+func (c *call) awaitLog() error {
+	asked, _, err := c.minPosition()
+	if err != nil {
+		return err
+	}
+	if c.seen, err = c.Ledger.Head(c.request.Context()); err != nil {
+		return err
+	}
+	if c.seen < asked {
+		return notReached()
+	}
+	return nil
+}
+
+func notReached() error {
+	return domain.Refuse(codePositionNotReached, "the position that this read needs is not reached yet; try again")
 }
 
 // reached waits until the views have applied a position.
@@ -55,7 +79,7 @@ func (c *call) reached(ctx context.Context, p eventstore.Position) error {
 	case c.request.Context().Err() != nil:
 		return c.request.Context().Err()
 	default:
-		return domain.Refuse(codePositionNotReached, "the read model has not reached the position that this read needs; try again")
+		return notReached()
 	}
 }
 

@@ -19,6 +19,20 @@ import (
 // maxBody is the size of a request body in bytes.
 const maxBody = 64 << 10
 
+// maxHeaders is the size of the request line and all headers in bytes.
+const maxHeaders = 16 << 10
+
+// headerSize counts the request line and the headers as they were sent, nearly.
+func headerSize(r *http.Request) int {
+	size := len(r.Method) + len(r.RequestURI) + len(r.Host)
+	for name, values := range r.Header {
+		for _, v := range values {
+			size += len(name) + len(v) + len(": \r\n")
+		}
+	}
+	return size
+}
+
 // readQuery parses and screens the query. A parameter that the call does not know
 // is a fault: a misspelt filter must not be taken for no filter.
 func (c *call) readQuery() {
@@ -125,6 +139,7 @@ func (c *call) readBody() error {
 	}
 	if len(text) == 0 {
 		if c.bodyOptional {
+			c.body = value{kind: kindObject} // to be left out is to be empty
 			return nil
 		}
 		return domain.Refuse(codeBodyMalformed, "this call needs a JSON body")
@@ -183,8 +198,14 @@ func tooLarge() error {
 
 // mediaType accepts JSON in UTF-8. Without a body there is nothing to be typed.
 func (c *call) mediaType(size int) error {
+	if size == 0 {
+		return nil
+	}
+	if coding := c.request.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
+		return domain.Refuse(codeMediaTypeUnsupported, "send the body without a Content-Encoding")
+	}
 	header := c.request.Header.Get("Content-Type")
-	if size == 0 || header == "application/json" {
+	if header == "application/json" {
 		return nil
 	}
 	media, params, err := mime.ParseMediaType(header)

@@ -72,12 +72,15 @@ func (s Secrets) KeyMAC(keySecret string) string {
 type keyMACs struct{ pool sync.Pool }
 
 func newKeyMACs(s Secrets) *keyMACs {
-	return &keyMACs{pool: sync.Pool{New: func() any { return newMAC(s.APIKeys) }}}
+	return &keyMACs{pool: sync.Pool{New: func() any {
+		mac := newMAC(s.APIKeys)
+		return &mac
+	}}}
 }
 
 // matches tells, in constant time, whether stored is the KeyMAC of keySecret.
 func (k *keyMACs) matches(keySecret, stored string) bool {
-	mac := k.pool.Get().(macWriter)
+	mac := k.pool.Get().(*macWriter)
 	defer k.pool.Put(mac)
 	mac.Reset()
 	mac.text(keySecret)

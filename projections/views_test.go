@@ -206,6 +206,13 @@ func TestAMethodIsReadAsTheLedgerFoldsIt(t *testing.T) {
 	if _, found, err := v.Method("other", id); found || err != nil {
 		t.Errorf("another organization found it: %v %v", found, err)
 	}
+	messages, err := v.Messages(0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, found, err := v.Event("other", messages[0].ID); found || err != nil {
+		t.Errorf("another organization found its event: %v %v", found, err)
+	}
 }
 
 func TestClosedViewsSaySo(t *testing.T) {

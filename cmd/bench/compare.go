@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -44,7 +46,7 @@ func compare(ctx context.Context, s settings) error {
 	stopEcho()
 	_ = e.Wait() // it was interrupted
 	err = errors.Join(err, p.stop())
-	if err != nil {
+	if err != nil || s.only != "" {
 		return err
 	}
 	return measureRebuild(ctx, s, p)
@@ -55,11 +57,16 @@ func measure(ctx context.Context, s settings, p *product, echo string) error {
 	if err != nil {
 		return err
 	}
+	rows = slices.DeleteFunc(rows, func(r row) bool { return !strings.HasPrefix(r.title(), s.only) })
+	if len(rows) == 0 {
+		return fmt.Errorf("nothing that is measured begins with %q", s.only)
+	}
 	var fsyncs []time.Duration
 	for range s.rounds {
 		for i := range rows {
-			if err := rows[i].round(ctx, s.length); err != nil {
-				return fmt.Errorf("%s: %w", rows[i].name, err)
+			profile := p.profile(ctx, s)
+			if err := errors.Join(rows[i].round(ctx, s.length), profile()); err != nil {
+				return fmt.Errorf("%s: %w", rows[i].title(), err)
 			}
 		}
 		fsync, err := syncs(s.dir, 500)
@@ -71,6 +78,9 @@ func measure(ctx context.Context, s settings, p *product, echo string) error {
 	fmt.Printf("%-24s%14s%14s%9s   %s\n", "requests/s", "pmledger", "E", "ratio", "goal")
 	for _, r := range rows {
 		r.print()
+	}
+	if s.only != "" {
+		return nil
 	}
 	one := rows[0]
 	latency, bare := median(p50s(one.products)), median(p50s(one.statics))
@@ -84,7 +94,7 @@ func measure(ctx context.Context, s settings, p *product, echo string) error {
 func (r *row) round(ctx context.Context, length time.Duration) error {
 	static, err := load(ctx, r.static, r.clients, length)
 	if err != nil {
-		return fmt.Errorf("E: %w", err)
+		return fmt.Errorf("echo: %w", err)
 	}
 	product, err := load(ctx, r.product, r.clients, length)
 	if err != nil {
@@ -100,8 +110,15 @@ func (r *row) print() {
 		products, statics = append(products, r.products[i].perSecond), append(statics, r.statics[i].perSecond)
 		ratios = append(ratios, r.products[i].perSecond/r.statics[i].perSecond)
 	}
-	fmt.Printf("%-24s%14.0f%14.0f%9.2f   %s\n", fmt.Sprintf("%s, %d clients", r.name, r.clients), median(products), median(statics), median(ratios), r.goal)
+	last := r.products[len(r.products)-1]
+	fmt.Printf("%-24s%14.0f%14.0f%9.2f   %-22s p50 %s, p99 %s", r.title(), median(products), median(statics), median(ratios), r.goal, last.p50, last.p99)
+	if last.settling > 0 {
+		fmt.Printf(", settled %s after", last.settling.Round(time.Millisecond))
+	}
+	fmt.Println()
 }
+
+func (r *row) title() string { return fmt.Sprintf("%s, %d clients", r.name, r.clients) }
 
 func p50s(results []result) []time.Duration {
 	var all []time.Duration

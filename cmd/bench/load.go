@@ -83,6 +83,7 @@ type target struct {
 type result struct {
 	perSecond float64
 	p50, p99  time.Duration
+	settling  time.Duration // of the run, after the last answer
 }
 
 // load sends requests over so many connections for a while. The time until the
@@ -105,6 +106,7 @@ func load(ctx context.Context, t target, clients int, length time.Duration) (res
 		})
 	}
 	wg.Wait()
+	answered := time.Since(began)
 	if failure == nil && t.settled != nil {
 		failure = t.settled(ctx)
 	}
@@ -113,7 +115,7 @@ func load(ctx context.Context, t target, clients int, length time.Duration) (res
 		return result{}, failure
 	}
 	slices.Sort(all)
-	return result{perSecond: float64(len(all)) / took.Seconds(), p50: quantile(all, 0.5), p99: quantile(all, 0.99)}, nil
+	return result{perSecond: float64(len(all)) / took.Seconds(), p50: quantile(all, 0.5), p99: quantile(all, 0.99), settling: took - answered}, nil
 }
 
 func loadOne(ctx context.Context, t target, n int, until time.Time) ([]time.Duration, error) {

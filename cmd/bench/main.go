@@ -24,6 +24,8 @@ type settings struct {
 	rounds int
 	length time.Duration
 	dir    string
+	only   string
+	cpu    string
 }
 
 func main() {
@@ -31,6 +33,8 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 3, "rounds; the medians are printed")
 	flag.DurationVar(&s.length, "length", 2*time.Second, "length of one measurement")
 	flag.StringVar(&s.dir, "dir", "", "folder to measure in, on the volume in question; empty: a temporary one")
+	flag.StringVar(&s.only, "only", "", "measure only the requests whose name begins so, such as \"attach, 64\"; nothing else then")
+	flag.StringVar(&s.cpu, "cpuprofile", "", "file for a CPU profile of pmledger during its last measurement")
 	role := flag.String("role", "", "used by bench itself: echo or scan")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

@@ -112,6 +112,24 @@ func (p *product) resident(ctx context.Context) (float64, error) {
 	return bytes / (1 << 20), err
 }
 
+// profile records what pmledger does from now on until the returned function is
+// called, if a profile is asked for. It covers E's turn too, when pmledger idles.
+func (p *product) profile(ctx context.Context, s settings) (wait func() error) {
+	if s.cpu == "" {
+		return func() error { return nil }
+	}
+	done := make(chan error, 1)
+	url := strings.Replace(p.admin, "/metrics", fmt.Sprintf("/debug/pprof/profile?seconds=%d", int(2*s.length.Seconds())), 1)
+	go func() {
+		data, err := fetch(ctx, url)
+		if err == nil {
+			err = os.WriteFile(s.cpu, []byte(data), 0o600)
+		}
+		done <- err
+	}()
+	return func() error { return <-done }
+}
+
 func fetch(ctx context.Context, url string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/url"
 
 	"github.com/pmledger/pmledger/api"
 	"github.com/pmledger/pmledger/domain"
@@ -51,6 +53,11 @@ func (p *program) greet(c Config, at addresses, devKey string, log *slog.Logger)
 		log.Info("ready", "http", at.HTTP, "admin", at.Admin, "nats", at.NATS, "data", c.Data)
 		return
 	}
+	for _, address := range []string{at.HTTP, at.NATS} {
+		if address != "" && !onLoopback(address) {
+			log.Warn("--dev is for trying out, and other machines can reach it: its key has every scope and NATS asks for none", "address", address)
+		}
+	}
 	p.say("\npmledger is ready; data in %s\n", c.Data)
 	p.say("  HTTP   %s (docs: %s/docs)", at.HTTP, at.HTTP)
 	if at.NATS != "" {
@@ -66,4 +73,14 @@ func (p *program) greet(c Config, at addresses, devKey string, log *slog.Logger)
 	if at.NATS != "" {
 		p.say("Watch its events:\n\n  nats sub -s %s 'pm.v1.%s.>'\n", at.NATS, api.DevOrganization)
 	}
+}
+
+// onLoopback tells whether only this machine reaches the address of a URL.
+func onLoopback(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
