@@ -37,7 +37,8 @@ func setupAwaitsApproval(t *testing.T, p Provider, tokens Tokens) {
 		p.Approve(tokens.Approval)
 	}
 	back := gateway.Setup{Usage: "off_session", ReturnURL: returnURL, Approved: true, Reference: first.Reference}
-	ready, err := p.Gateway.Setup(t.Context(), keyed(tokens.Approval, "came-back"), back)
+	// With the same key: coming back is a call of another kind.
+	ready, err := p.Gateway.Setup(t.Context(), request(tokens.Approval), back)
 	if err != nil || ready.NextAction != nil {
 		t.Fatalf("after the approval: %+v, %v; want a card that is ready", ready, err)
 	}
@@ -45,7 +46,7 @@ func setupAwaitsApproval(t *testing.T, p Provider, tokens Tokens) {
 	if ready.Instrument.NeedsApproval {
 		t.Error("the approved card needs approval")
 	}
-	again, err := p.Gateway.Setup(t.Context(), keyed(tokens.Approval, "came-back"), back)
+	again, err := p.Gateway.Setup(t.Context(), request(tokens.Approval), back)
 	if err != nil || !reflect.DeepEqual(again, ready) {
 		t.Errorf("coming back once more: %+v, %v; want %+v", again, err, ready)
 	}

@@ -108,6 +108,9 @@ func TestALastLineCutOffAnywhereIsDroppedAndNothingElse(t *testing.T) {
 				t.Fatal(err)
 			}
 			h := opened(t, cut, 0)
+			if info, err := os.Stat(filepath.Join(cut, FileName)); err != nil || info.Size() != int64(last) {
+				t.Fatalf("cut at %d: %v, %d bytes are left, want %d", end, err, info.Size(), last)
+			}
 			if len(h.Effects()) != 2 {
 				t.Fatalf("cut at %d: %d effects, want 2", end, len(h.Effects()))
 			}
@@ -238,6 +241,61 @@ func TestSpecialNumbersAreValidAndBrandsFollowFromThePrefix(t *testing.T) {
 	} {
 		if got := brandOf([]byte(number)); got != brand {
 			t.Errorf("%s…: %s, want %s", number[:6], got, brand)
+		}
+	}
+}
+
+func TestRawCardsWithoutAKeyAreCardsOfTheirOwn(t *testing.T) {
+	g, ctx := &Gateway{Key: []byte("k")}, t.Context()
+	raw := gateway.RawCard{Number: []byte("4242424242424242"), ExpMonth: 3, ExpYear: 2031}
+	tokens := map[string]bool{}
+	for range 3 {
+		token, _, err := g.Tokenize(ctx, req("", ""), raw)
+		if err != nil || tokens[token] {
+			t.Fatalf("%v, or a token that another card has", err)
+		}
+		tokens[token] = true
+	}
+	if _, _, err := g.Tokenize(ctx, req("", "k"), raw); err != nil {
+		t.Fatal(err)
+	}
+	raw.ExpYear++
+	if _, _, err := g.Tokenize(ctx, req("", "k"), raw); gateway.KindOf(err) != gateway.Declined {
+		t.Errorf("another expiry under the same key: %v, want declined", err)
+	}
+}
+
+func TestWhatTheLedgerHoldsDecidesWhatACardIsAuthorizedFor(t *testing.T) {
+	held := gateway.Instrument{Facts: domain.Facts{Card: &domain.Card{Country: "BR"}}}
+	v, err := new(Gateway).Verify(t.Context(), req("tok_visa", "k"), held)
+	if err != nil || v.Amount != 100 || v.Currency != "brl" {
+		t.Errorf("%+v, %v; want 100 brl", v, err)
+	}
+}
+
+func TestABuyerWhoWillNotApproveIsDeclined(t *testing.T) {
+	g, ctx := new(Gateway), t.Context()
+	first, err := g.Setup(ctx, req("tok_visa_3ds_verify_fails", "k"), gateway.Setup{})
+	if err != nil || first.NextAction == nil || first.NextAction.Type != domain.ActionProviderSDK {
+		t.Fatalf("%+v, %v; want something for the client's SDK, without a place to come back to", first, err)
+	}
+	_, err = g.Setup(ctx, req("tok_visa_3ds_verify_fails", "k"), gateway.Setup{Approved: true, Reference: first.Reference})
+	if gateway.KindOf(err) != gateway.Declined {
+		t.Errorf("%v, want declined", err)
+	}
+}
+
+func TestDepositsMatchInEitherOrderAndByCode(t *testing.T) {
+	g, ctx := new(Gateway), t.Context()
+	v, err := g.Verify(ctx, req("ba_us", "v"), gateway.Instrument{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, named := range map[string]gateway.Deposits{
+		"1": {Amounts: []int{45, 32}}, "2": {DescriptorCode: "SM11AA"}, "3": {DescriptorCode: "sm11aa"},
+	} {
+		if ok, err := g.Confirm(ctx, req("ba_us", key), v.Reference, named); !ok || err != nil {
+			t.Errorf("%+v: %v, %v", named, ok, err)
 		}
 	}
 }

@@ -73,7 +73,7 @@ func (g *Gateway) Tokenize(ctx context.Context, req gateway.Request, raw gateway
 	case behaves.declined:
 		return "", gateway.Instrument{}, &gateway.Error{Kind: gateway.Declined, Message: "the payment provider declined this card"}
 	case behaves.unavailable:
-		return "", gateway.Instrument{}, token{behaviour: *behaves}.outOfReach()
+		return "", gateway.Instrument{}, outOfReach()
 	}
 	c := g.call(opTokenize, req, token{behaviour: *behaves}, g.mac("request", fmt.Appendf(nil, "%d-%d", raw.ExpYear, raw.ExpMonth), raw.Number))
 	c.card = stored

@@ -14,6 +14,7 @@
 //	_verify_fails        verifying it fails, and so does the buyer's approval
 //	_updates             the account updater has news of it
 //	_lost                what changes something happens, and its first answer gets lost
+//	_recovers            the provider cannot be reached by a customer's first lookup
 //
 // Cards are verified by an authorization of nothing, or of one unit of their
 // currency where an authorization of nothing is not customary. ba_us is verified
@@ -67,6 +68,9 @@ func (g *Gateway) Lookup(ctx context.Context, req gateway.Request) (gateway.Inst
 	if err != nil {
 		return gateway.Instrument{}, err
 	}
+	if t.recovers && g.state.first(digest(req.Organization, req.Customer, req.Token)) {
+		return gateway.Instrument{}, outOfReach()
+	}
 	return t.instrument(), nil
 }
 
@@ -115,9 +119,13 @@ func (g *Gateway) read(text string) (token, error) {
 
 func (t token) outOfReach() error {
 	if t.unavailable {
-		return &gateway.Error{Kind: gateway.Unavailable, Message: "the payment provider cannot be reached; try again later"}
+		return outOfReach()
 	}
 	return nil
+}
+
+func outOfReach() error {
+	return &gateway.Error{Kind: gateway.Unavailable, Message: "the payment provider cannot be reached; try again later"}
 }
 
 func (g *Gateway) now() time.Time {

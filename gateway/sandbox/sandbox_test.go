@@ -115,6 +115,21 @@ func TestEveryTokenOfTheDocumentationIsKnown(t *testing.T) {
 	}
 }
 
+func TestATokenThatRecoversIsUnavailableOncePerCustomer(t *testing.T) {
+	g := new(sandbox.Gateway)
+	for _, customer := range []string{"cus_1", "cus_2"} {
+		for n := range 3 {
+			i, err := g.Lookup(t.Context(), gateway.Request{Organization: "acme", Customer: customer, Token: "tok_visa_recovers"})
+			if n == 0 && (gateway.KindOf(err) != gateway.Unavailable || i.Type != "") || n > 0 && err != nil {
+				t.Errorf("%s, lookup %d: %v", customer, n+1, err)
+			}
+			if n > 0 && i.Fingerprint != lookup(t, "tok_visa").Fingerprint {
+				t.Errorf("%s: fingerprint %q, want that of tok_visa", customer, i.Fingerprint)
+			}
+		}
+	}
+}
+
 func TestTheFingerprintNamesTheInstrumentNotTheBehaviour(t *testing.T) {
 	same := [][]string{
 		{"tok_visa", "tok_visa_3ds", "tok_visa_updates", "tok_visa_verify_fails", "tok_visa_3ds_updates"},

@@ -65,7 +65,8 @@ type state struct {
 	entries []*entry          // in order; what is beyond kept is forgotten at times
 	answers map[string]*entry // by name
 	cards   map[string]*storedCard
-	kept    int // 0 is KeptAnswers
+	seen    map[string]bool // what _recovers was looked up for; of this process alone
+	kept    int             // 0 is KeptAnswers
 	file    *file
 }
 
@@ -150,6 +151,21 @@ func (s *state) take(e *entry) {
 	if kept := s.keeps(); len(s.entries) >= 2*kept {
 		s.forget(len(s.entries) - kept)
 	}
+}
+
+// first tells whether name is asked about for the first time, as far back as the
+// state remembers.
+func (s *state) first(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen[name] {
+		return false
+	}
+	if s.seen == nil || len(s.seen) >= s.keeps() {
+		s.seen = map[string]bool{}
+	}
+	s.seen[name] = true
+	return true
 }
 
 func (s *state) keeps() int {

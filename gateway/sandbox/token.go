@@ -27,6 +27,7 @@ type behaviour struct {
 	verifyFails bool
 	updates     bool
 	lost        bool
+	recovers    bool
 }
 
 // parse reads a token. It never repeats the token in an error: somebody may have
@@ -88,6 +89,8 @@ func (t *token) take(words []string) (suffix string, used int, err error) {
 		t.unavailable = true
 	case "updates":
 		t.updates = true
+	case "recovers":
+		t.recovers = true
 	case "lost":
 		t.lost = true
 	case "verify":
@@ -145,7 +148,7 @@ func unknownBase() error {
 }
 
 func unknownSuffix() error {
-	return unknown("the sandbox does not know a suffix of this token; it knows _debit, _prepaid, _exp_2026_12, _fp_x, _3ds, _declined, _unavailable, _verify_fails, _updates, _lost")
+	return unknown("the sandbox does not know a suffix of this token; it knows _debit, _prepaid, _exp_2026_12, _fp_x, _3ds, _declined, _unavailable, _verify_fails, _updates, _lost, _recovers")
 }
 
 func unknown(format string, args ...any) error {

@@ -145,12 +145,12 @@ func refusal(e *stripego.Error, changed bool) error {
 	switch {
 	case e.HTTPStatusCode >= 500 && changed:
 		return failed(gateway.UnknownOutcome, "the payment provider failed while it was at work")
-	case e.HTTPStatusCode >= 500:
+	case e.HTTPStatusCode == http.StatusConflict && changed:
+		return failed(gateway.UnknownOutcome, "the payment provider is still at work on this request; repeat it")
+	case e.HTTPStatusCode >= 500, e.HTTPStatusCode == http.StatusConflict:
 		return unavailable(cause)
 	case e.HTTPStatusCode == http.StatusTooManyRequests:
 		return failed(gateway.Unavailable, "the payment provider is asked too often; try again later")
-	case e.HTTPStatusCode == http.StatusConflict:
-		return failed(gateway.UnknownOutcome, "the payment provider is still at work on this request; repeat it")
 	case e.HTTPStatusCode == http.StatusUnauthorized, e.HTTPStatusCode == http.StatusForbidden:
 		return failed(gateway.Unavailable, "the payment provider refuses the API key of this organization; an operator must check the gateway's configuration")
 	case e.Type == stripego.ErrorTypeIdempotency:

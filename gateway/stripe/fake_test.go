@@ -42,6 +42,7 @@ type fake struct {
 	done      map[string]bool    // intents whose buyer approved, or whose wait is over
 	seen      []*http.Request
 	attempts  int
+	unindexed bool // a search does not find what was just made
 	released  chan struct{}
 }
 

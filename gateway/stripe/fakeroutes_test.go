@@ -50,7 +50,7 @@ func (f *fake) search(query string) object {
 	data := []object{}
 	for _, c := range f.customers {
 		m := c["metadata"].(object)
-		if query == fmt.Sprintf("metadata['pmledger_organization']:'%s' AND metadata['pmledger_customer']:'%s'", m["pmledger_organization"], m["pmledger_customer"]) {
+		if !f.unindexed && query == fmt.Sprintf("metadata['pmledger_organization']:'%s' AND metadata['pmledger_customer']:'%s'", m["pmledger_organization"], m["pmledger_customer"]) {
 			data = append(data, c)
 		}
 	}

@@ -60,19 +60,16 @@ func TestEveryKindOfPaymentMethodHasItsFacts(t *testing.T) {
 
 // stalled is a transport that reads what it is to send, at its own time, and
 // never answers.
-type stalled struct {
-	sent chan []byte
-	body chan io.ReadCloser
-}
+type stalled struct{ requests chan *http.Request }
 
 func (s stalled) RoundTrip(req *http.Request) (*http.Response, error) {
-	s.body <- req.Body
+	s.requests <- req
 	<-req.Context().Done()
 	return nil, req.Context().Err()
 }
 
 func TestANumberIsWipedOnceATransportIsDoneWithIt(t *testing.T) {
-	transport := stalled{body: make(chan io.ReadCloser, 1)}
+	transport := stalled{make(chan *http.Request, 1)}
 	g, err := New(Config{Key: func(string) string { return "sk" }, URL: "http://127.0.0.1:1", Transport: transport})
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +80,11 @@ func TestANumberIsWipedOnceATransportIsDoneWithIt(t *testing.T) {
 		_, _, err := g.Tokenize(ctx, gateway.Request{}, gateway.RawCard{Number: []byte("4242424242424242"), SecurityCode: []byte("137"), ExpMonth: 1, ExpYear: 2030})
 		failed <- err
 	}()
-	body := <-transport.body
+	req := <-transport.requests
+	body := req.Body
+	if req.GetBody != nil {
+		t.Error("a transport could send the body again after it was wiped")
+	}
 	cancel()
 	if err := <-failed; !errors.Is(err, context.Canceled) {
 		t.Errorf("the call that was given up: %v", err)
@@ -103,10 +104,13 @@ func TestANumberIsWipedOnceATransportIsDoneWithIt(t *testing.T) {
 }
 
 func TestANumberThatIsNeverSentIsWiped(t *testing.T) {
-	secret := &secretBody{text: []byte("4242")}
+	secret := &secretBody{text: []byte("4242"), body: io.NopCloser(bytes.NewReader([]byte("4242")))}
 	secret.release()
 	if string(secret.text) != "\x00\x00\x00\x00" {
 		t.Errorf("the body holds %q", secret.text)
+	}
+	if n, err := secret.Read(make([]byte, 4)); n != 0 || !errors.Is(err, http.ErrBodyReadAfterClose) {
+		t.Errorf("a wiped body gave %d bytes, %v", n, err)
 	}
 }
 
