@@ -93,9 +93,13 @@ func TestOpenAPIExamplesAreAccepted(t *testing.T) {
 	}
 	ids := map[string]func() string{
 		"/verify/confirm": account, "/verify/resend": account,
-		"/payment-methods/": func() string { return attach("cus_9", `{"type":"card","token":"tok_amex_fp_`+fmt.Sprint(b.clock.Now().Unix())+`"}`) },
-		"/setup-intents/":   func() string { return idIn(b.want(201, b.do("POST", "/v1/setup-intents", `{"customer_id":"cus_8"}`)).body) },
-		"/subscriptions/":   func() string { return "sub_1" },
+		"/payment-methods/": func() string {
+			return attach("cus_9", `{"type":"card","token":"tok_amex_fp_`+fmt.Sprint(b.clock.Now().Unix())+`"}`)
+		},
+		"/setup-intents/": func() string {
+			return idIn(b.want(201, b.do("POST", "/v1/setup-intents", `{"customer_id":"cus_8"}`)).body)
+		},
+		"/subscriptions/": func() string { return "sub_1" },
 	}
 	for path, item := range openDocument(t, b)["paths"].(map[string]any) {
 		for verb, o := range item.(map[string]any) {

@@ -59,7 +59,6 @@ func (c *call) organization(ctx context.Context) (*domain.Organization, error) {
 	return c.home, nil
 }
 
-
 // policy is what the organization has chosen, as it stands now.
 func (c *call) policy(ctx context.Context) (domain.Policy, error) {
 	organization, err := c.organization(ctx)

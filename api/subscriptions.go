@@ -113,7 +113,9 @@ func (c *call) claim(id, customer, stream string, cmd domain.SetSubscription) er
 	// Without the idempotency key: its record stands in the customer's stream.
 	_, err = c.Ledger.Execute(c.request.Context(), eventstore.Request{
 		Stream: domain.SubscriptionStream(c.who.organization, id), Actor: c.actor, Reason: c.reason, Correlation: c.id, Traceparent: c.trace, Now: now,
-		Prepare: func(context.Context) (domain.Command, error) { return domain.ClaimSubscription{Customer: customer}, nil },
+		Prepare: func(context.Context) (domain.Command, error) {
+			return domain.ClaimSubscription{Customer: customer}, nil
+		},
 	})
 	return err
 }
