@@ -194,6 +194,33 @@ func TestAChangedExpiryArmsTheClockAgain(t *testing.T) {
 	}
 }
 
+// The lapse of a mandate can move back to where it was; what the clock says of it
+// then is another event.
+func TestAMandateThatMovesToAndFroIsSpokenOfEachTime(t *testing.T) {
+	w := newTower(t)
+	debit := w.card()
+	debit.Type, debit.Facts = domain.TypeDirectDebit, factsOf(domain.TypeDirectDebit)
+	w.execute(stream("cus_1"), debit)
+	for _, days := range []int{20, 25, 20} {
+		w.execute(stream("cus_1"), domain.UpdateMandate{MethodID: debit.MethodID, Mandate: domain.Mandate{
+			Reference: "MND-1", Scheme: "sepa", Status: "active", AcceptedAt: epoch, ExpiresAt: epoch.AddDate(0, 0, days),
+		}})
+		w.at(epoch)
+	}
+	w.says(debit.MethodID, "mandate", "mandate", "mandate")
+	steps, _, err := w.replay()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, s := range steps {
+		if seen[s.record.ID.String()] {
+			t.Errorf("two records have the id %s", s.record.ID)
+		}
+		seen[s.record.ID.String()] = true
+	}
+}
+
 func TestEachOrganizationHasItsOwnTimeAndWindows(t *testing.T) {
 	w := newTower(t)
 	_, real := w.expires("acme", 2026, 6)

@@ -2,7 +2,10 @@ package projections_test
 
 import (
 	"context"
+	"fmt"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -125,7 +128,10 @@ func TestWhatOthersHaveDoneIsLeftAlone(t *testing.T) {
 // Do and Run of one process do not ask the gateway the same thing at once.
 func TestDoAndTheWorkerShareAnItem(t *testing.T) {
 	o := newOffice(t)
-	w := projections.NewWorker(o.options())
+	var crowd crowded
+	options := o.options()
+	options.Gateways = map[string]gateway.Gateway{"sandbox": counting{o.gateway, &crowd}}
+	w := projections.NewWorker(options)
 	id := o.attached("cus_1", "tok_visa")
 	asked := o.execute(stream("cus_1"), domain.VerifyMethod{MethodID: id})
 	var all sync.WaitGroup
@@ -145,9 +151,28 @@ func TestDoAndTheWorkerShareAnItem(t *testing.T) {
 			t.Errorf("the answers differ: %v", versions)
 		}
 	}
-	if calls := o.gateway.Calls(o.gateway.Effects()[0].Key); calls != 1 {
-		t.Errorf("the gateway was asked %d times", calls)
+	if calls := o.gateway.Calls(o.gateway.Effects()[0].Key); calls != 1 || crowd.most.Load() != 1 {
+		t.Errorf("the gateway was asked %d times, %d at once", calls, crowd.most.Load())
 	}
+}
+
+// crowded counts the calls that are made at the same time.
+type crowded struct{ inside, most atomic.Int64 }
+
+type counting struct {
+	gateway.Gateway
+	*crowded
+}
+
+func (c counting) Verify(ctx context.Context, r gateway.Request, i gateway.Instrument) (gateway.Verification, error) {
+	defer c.inside.Add(-1)
+	if n := c.inside.Add(1); n > c.most.Load() {
+		c.most.Store(n)
+	}
+	for range 1000 {
+		runtime.Gosched() // let the others in, if they can
+	}
+	return c.Gateway.Verify(ctx, r, i)
 }
 
 // A gateway that hangs is left after the timeout, and holds up no other.
@@ -162,12 +187,17 @@ func TestASlowGatewayHoldsUpNoOther(t *testing.T) {
 	options := o.options()
 	options.Now, options.Timeout = time.Now, 30*time.Second
 	options.Gateways["slow"] = hanging{entered: entered}
-	o.execute(stream("cus_1"), slow)
+	options.Concurrency = 2
+	for i := range 5 {
+		slow.MethodID = o.methodID()
+		o.execute(stream(fmt.Sprintf("slow_%d", i)), slow)
+	}
 	o.v.caughtUp(o.store)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	w := projections.NewWorker(options)
 	go func() { ended <- w.Run(ctx) }()
+	<-entered
 	<-entered
 	position := o.execute(stream("cus_2"), quick).Position
 	for o.method("cus_2", quick.MethodID).Status != domain.StatusActive {
@@ -180,8 +210,11 @@ func TestASlowGatewayHoldsUpNoOther(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if m := o.method("cus_1", slow.MethodID); m.Status != domain.StatusPending {
-		t.Errorf("the slow one is %s", m.Status)
+	if m := o.method("slow_4", slow.MethodID); m.Status != domain.StatusPending {
+		t.Errorf("a slow one is %s", m.Status)
+	}
+	if more := len(entered); more > 0 {
+		t.Errorf("%d more than 2 were asked at once", more)
 	}
 }
 
