@@ -11,7 +11,7 @@ func (c *Customer) attach(cmd AttachMethod, now time.Time) ([]Event, error) {
 		return nil, err
 	}
 	var events []Event
-	if existing := c.duplicateOf(cmd.Facts.Fingerprint); existing != nil {
+	if existing := c.duplicateOf(cmd.Facts.Fingerprint, ""); existing != nil {
 		duplicate := DuplicateDetected{
 			MethodID: existing.ID, Fingerprint: cmd.Facts.Fingerprint, Policy: cmd.Policy.DuplicatePolicy,
 			Provider: cmd.Provider, ProviderID: cmd.ProviderID,
@@ -40,15 +40,21 @@ func (c *Customer) attach(cmd AttachMethod, now time.Time) ([]Event, error) {
 		events = append(events, DefaultChanged{From: c.Default, To: cmd.MethodID, Cause: cause})
 	}
 	if attached.Status == StatusPending {
-		return append(events, c.approvalAsked(cmd, now)...), nil
+		if cmd.Approval != nil {
+			events = append(events, c.approvalAsked(cmd.Approval, attached, now)...)
+		}
+		return events, nil
 	}
-	events = append(events, noticesOf(cmd.MethodID, attached.ExpiresAt, cmd.Policy.ExpiryWindowsDays, now)...)
-	return append(events, newsOf(cmd.MethodID, cmd.News, now)...), nil
+	var m *Method
+	return append(events, m.after(now, cmd.MethodID, events).settled(cmd.News, cmd.Policy, now)...), nil
 }
 
 func (c *Customer) checkAttach(cmd AttachMethod) error {
 	if c.Methods[cmd.MethodID] != nil {
 		return Refuse(CodeConflict, "there already is a payment method %s", cmd.MethodID)
+	}
+	if a := cmd.Approval; a != nil && c.SetupIntents[a.SetupIntentID] != nil {
+		return Refuse(CodeConflict, "there already is a setup intent %s", a.SetupIntentID)
 	}
 	var faults []Fault
 	if cmd.Type != cmd.Facts.Type {
@@ -61,7 +67,7 @@ func (c *Customer) checkAttach(cmd AttachMethod) error {
 }
 
 func (c *Customer) methodAttached(cmd AttachMethod, now time.Time) MethodAttached {
-	cmd.Facts.Mandate = acceptedMandate(cmd.Facts.Mandate, now)
+	cmd.Facts.Mandate = acceptedMandate(cmd.Facts.Mandate, nil, now)
 	e := MethodAttached{
 		MethodID: cmd.MethodID, Organization: c.Organization, Customer: c.ID, ExternalID: cmd.ExternalID,
 		Facts: cmd.Facts, FactsFrom: cmd.FactsFrom, Provider: cmd.Provider, ProviderID: cmd.ProviderID,
@@ -74,6 +80,9 @@ func (c *Customer) methodAttached(cmd AttachMethod, now time.Time) MethodAttache
 	if cmd.Unsynced || cmd.Approval != nil {
 		e.Status, e.StatusThen = StatusPending, e.Status
 	}
+	if cmd.Unsynced && e.Verification.Status == Verified {
+		e.Verification = Verification{Status: Unverified} // a wallet proves itself when the gateway knows it
+	}
 	if a := cmd.Approval; a != nil {
 		action := a.NextAction
 		e.SetupIntentID, e.NextAction = a.SetupIntentID, &action
@@ -82,18 +91,14 @@ func (c *Customer) methodAttached(cmd AttachMethod, now time.Time) MethodAttache
 }
 
 // approvalAsked opens the setup intent that a method waits for.
-func (c *Customer) approvalAsked(cmd AttachMethod, now time.Time) []Event {
-	a := cmd.Approval
-	if a == nil {
-		return nil
-	}
+func (c *Customer) approvalAsked(a *Approval, m MethodAttached, now time.Time) []Event {
 	return []Event{
 		SetupIntentCreated{
-			SetupIntentID: a.SetupIntentID, Organization: c.Organization, Customer: c.ID, Type: cmd.Type, Usage: "off_session",
-			Provider: cmd.Provider, Token: cmd.ProviderID, RedirectURL: a.RedirectURL, MethodID: cmd.MethodID,
+			SetupIntentID: a.SetupIntentID, Organization: c.Organization, Customer: c.ID, Type: m.Facts.Type, Usage: "off_session",
+			Provider: m.Provider, Token: m.ProviderID, RedirectURL: a.RedirectURL, MethodID: m.MethodID,
 			ExpiresAt: now.Add(SetupIntentLifetime),
 		},
-		SetupIntentNeedsAction{SetupIntentID: a.SetupIntentID, NextAction: a.NextAction, Reference: a.Reference},
+		SetupIntentNeedsAction{SetupIntentID: a.SetupIntentID, MethodID: m.MethodID, NextAction: a.NextAction, Reference: a.Reference},
 	}
 }
 

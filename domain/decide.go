@@ -308,5 +308,6 @@ func (c *Customer) detach(cmd DetachMethod) ([]Event, error) {
 	case c.Default == m.ID:
 		events = []Event{DefaultChanged{From: m.ID, Cause: CauseDetached}}
 	}
-	return append(events, MethodDetached{MethodID: m.ID}), nil
+	events = append(events, MethodDetached{MethodID: m.ID})
+	return append(events, c.approvalEnded(m)...), nil
 }

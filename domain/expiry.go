@@ -10,20 +10,22 @@ import (
 //
 // time.Date would do but for zones that change their clocks around that midnight:
 // of an hour that is skipped or happens twice it promises no particular instant.
+// So every quarter of an hour is looked at from a day before: zones are whole
+// quarters from UTC and change on them. (Time.ZoneBounds would tell the changes,
+// but on the last day of leap years after 2037 it tells the wrong ones.)
 func CardExpiry(year, month int, zone *time.Location) time.Time {
 	midnight := time.Date(year, time.Month(month)+1, 1, 0, 0, 0, 0, time.UTC)
-	// No zone is more than a day from UTC, so the search begins before it.
-	for at := midnight.Add(-36 * time.Hour).In(zone); ; {
-		_, offset := at.Zone()
-		_, change := at.ZoneBounds()
-		first := midnight.Add(-time.Duration(offset) * time.Second)
-		if first.Before(at) {
-			first = at
+	if zone == time.UTC {
+		return midnight
+	}
+	_, offset := midnight.In(zone).Zone()
+	// From a quarter that surely is in the old month; its own offset may be another.
+	at := midnight.Add(-time.Duration(offset)*time.Second - 25*time.Hour)
+	for {
+		if _, offset = at.In(zone).Zone(); !at.Add(time.Duration(offset) * time.Second).Before(midnight) {
+			return at
 		}
-		if change.IsZero() || first.Before(change) {
-			return first.UTC()
-		}
-		at = change
+		at = at.Add(15 * time.Minute)
 	}
 }
 
@@ -58,22 +60,6 @@ func WindowStart(expiresAt time.Time, days int) time.Time {
 	return expiresAt.Add(-time.Duration(days) * 24 * time.Hour)
 }
 
-// noticesOf tells what must be said at once of an expiry that is new: one notice
-// for the narrowest window it is in, or that it is over.
-func noticesOf(id MethodID, expiresAt time.Time, windows []int, now time.Time) []Event {
-	if expiresAt.IsZero() {
-		return nil
-	}
-	if !now.Before(expiresAt) {
-		return []Event{MethodExpired{MethodID: id, ExpiresAt: expiresAt}}
-	}
-	entered := WindowsEntered(expiresAt, now, windows, nil)
-	if len(entered) == 0 {
-		return nil
-	}
-	return []Event{MethodExpiring{MethodID: id, ExpiresAt: expiresAt, Window: entered[0], Served: entered}}
-}
-
 // MarkExpiry says what the clock has to say of a method now, if anything.
 type MarkExpiry struct {
 	MethodID MethodID
@@ -90,21 +76,33 @@ const mandateWindow = 30
 // present expiry is part of the state.
 func (c *Customer) markExpiry(cmd MarkExpiry, now time.Time) ([]Event, error) {
 	m := c.Methods[cmd.MethodID]
-	if m == nil || m.Status != StatusActive && m.Status != StatusPaused {
+	if m == nil {
 		return nil, nil
 	}
-	var events []Event
-	entered := WindowsEntered(m.ExpiresAt, now, cmd.Policy.ExpiryWindowsDays, m.WindowsServed)
+	return m.due(cmd.Policy, now), nil
+}
+
+// due is what has to be said of the method at now: one notice for the narrowest
+// window its expiry is in, or that the expiry has passed, and then that the
+// replacement which waited for this takes the card's place; and that its mandate
+// lapses soon. Only active and paused methods are spoken of.
+func (m *Method) due(policy Policy, now time.Time) []Event {
+	if m.Status != StatusActive && m.Status != StatusPaused {
+		return nil
+	}
+	events := mandateNotice(m, now)
+	entered := WindowsEntered(m.ExpiresAt, now, policy.ExpiryWindowsDays, m.WindowsServed)
 	switch {
 	case !m.ExpiresAt.IsZero() && !now.Before(m.ExpiresAt):
 		events = append(events, MethodExpired{MethodID: m.ID, ExpiresAt: m.ExpiresAt})
 		if m.Replacement != nil {
-			events = append(events, replaced(m, *m.Replacement, CauseCardExpired, cmd.Policy, now)...)
+			expired := m.after(now, m.ID, events)
+			events = append(events, expired.replaced(*m.Replacement, CauseCardExpired, policy, now)...)
 		}
 	case len(entered) > 0 && narrower(entered[0], m.WindowsServed):
 		events = append(events, MethodExpiring{MethodID: m.ID, ExpiresAt: m.ExpiresAt, Window: entered[0], Served: entered})
 	}
-	return append(events, mandateNotice(m, now)...), nil
+	return events
 }
 
 // narrower: a wider window that is added to the settings after a narrower one was
@@ -113,11 +111,16 @@ func narrower(days int, served []int) bool {
 	return len(served) == 0 || days < slices.Min(served)
 }
 
-func mandateNotice(m *Method, now time.Time) []Event {
-	if m.Mandate == nil || m.Mandate.ExpiresAt.IsZero() || m.MandateNoticed {
-		return nil
+// mandateDue is when the notice of the method's mandate is due, if one still is.
+func (m *Method) mandateDue() (time.Time, bool) {
+	if m.Mandate == nil || m.Mandate.ExpiresAt.IsZero() || m.MandateNoticed || m.Mandate.Status == mandateInactive {
+		return time.Time{}, false
 	}
-	if now.Before(WindowStart(m.Mandate.ExpiresAt, mandateWindow)) {
+	return WindowStart(m.Mandate.ExpiresAt, mandateWindow), true
+}
+
+func mandateNotice(m *Method, now time.Time) []Event {
+	if at, ok := m.mandateDue(); !ok || now.Before(at) {
 		return nil
 	}
 	return []Event{MandateExpiring{MethodID: m.ID, ExpiresAt: m.Mandate.ExpiresAt}}
@@ -138,10 +141,8 @@ func (m *Method) ExpiryDue(windows []int) (time.Time, bool) {
 			}
 		}
 	}
-	if m.Mandate != nil && !m.Mandate.ExpiresAt.IsZero() && !m.MandateNoticed {
-		if start := WindowStart(m.Mandate.ExpiresAt, mandateWindow); due.IsZero() || start.Before(due) {
-			due = start
-		}
+	if at, ok := m.mandateDue(); ok && (due.IsZero() || at.Before(due)) {
+		due = at
 	}
 	return due, !due.IsZero()
 }

@@ -130,7 +130,7 @@ type Method struct {
 	ProviderID     string // the token at the provider
 	Status         Status
 	StatusReason   string
-	StatusBefore   Status // what a changed expiry gives back
+	StatusBefore   Status // what comes back after pending, expired or blocked
 	IsDefault      bool
 	Verification   Verification
 	Personal       Personal
@@ -182,10 +182,6 @@ func (m *Method) Evolve(id MethodID, e Event, at time.Time, version uint64) *Met
 	switch e := e.(type) {
 	case MethodUpdated:
 		next.update(e)
-	case DuplicateDetected, CommandAccepted, MethodDeclined, GatewayDetached, GatewayDetachFailed:
-		// Facts about the method that leave what is shown of it as it is.
-		next.evolveSync(e)
-		return &next
 	case MethodPaused:
 		next.Status, next.StatusReason = StatusPaused, e.Reason
 	case MethodResumed:
@@ -198,25 +194,48 @@ func (m *Method) Evolve(id MethodID, e Event, at time.Time, version uint64) *Met
 	case DefaultChanged:
 		next.IsDefault = e.To == id
 	case MethodDetached:
-		next.Status, next.DetachedAt, next.Expiring, next.NextAction = StatusDetached, at, false, nil
+		next.Status, next.DetachedAt, next.Expiring, next.NextAction, next.SetupIntent = StatusDetached, at, false, nil, ""
 	default:
-		_ = next.evolveVerification(e, at) || next.evolveSync(e) || next.evolveReplacement(e, at) || next.evolveUse(e)
+		_ = next.evolveVerification(e, at, version) || next.evolveSync(e, at) || next.evolveReplacement(e, at) ||
+			next.evolveUse(e) || next.evolveApproval(e)
 	}
-	next.UpdatedAt, next.Version = at, version
+	if shown(e) {
+		next.UpdatedAt, next.Version = at, version
+	}
 	return &next
+}
+
+// shown tells whether an event about a method changes what is shown of it. Only
+// that is a change to those who read the method and compare its version.
+func shown(e Event) bool {
+	switch e.(type) {
+	case DuplicateDetected, MethodDeclined, MandateExpiring, GatewayDetached, GatewayDetachFailed, SetupIntentCreated, SetupIntentSucceeded:
+		return false
+	default:
+		return true
+	}
+}
+
+// after is the method as decided events will leave it, for deciding what else
+// follows from them. m is nil when the events attach it.
+func (m *Method) after(now time.Time, id MethodID, events []Event) *Method {
+	for _, e := range events {
+		if first, second := methodsOf(e); first == id || second == id {
+			m = m.Evolve(id, e, now, 0)
+		}
+	}
+	return m
 }
 
 func newMethod(e MethodAttached, at time.Time, version uint64) *Method {
 	m := &Method{
 		ID: e.MethodID, Organization: e.Organization, Customer: e.Customer, ExternalID: e.ExternalID,
 		Facts: e.Facts, FactsFrom: e.FactsFrom, Provider: e.Provider, ProviderID: e.ProviderID,
-		Status: e.Status, StatusBefore: e.StatusThen, Verification: e.Verification, Personal: e.Personal, ExpiresAt: e.ExpiresAt,
+		Status: e.Status, StatusBefore: e.StatusThen, Personal: e.Personal, ExpiresAt: e.ExpiresAt,
 		NextAction: e.NextAction, SetupIntent: e.SetupIntentID,
 		CreatedAt: at, UpdatedAt: at, Version: version,
 	}
-	if m.Verification.Status == Verified {
-		m.Verification.VerifiedAt = at
-	}
+	m.Verification = e.Verification.since(at)
 	return m
 }
 

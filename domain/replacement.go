@@ -34,7 +34,7 @@ const (
 type MethodReplacedByUpdater struct {
 	MethodID    MethodID         `json:"payment_method_id"`
 	Replacement Replacement      `json:"replacement"`
-	ExpiresAt   time.Time        `json:"expires_at"`
+	ExpiresAt   time.Time        `json:"expires_at,omitzero"`
 	Cause       ReplacementCause `json:"cause"`
 }
 
@@ -88,6 +88,7 @@ type ReplaceInstrument struct {
 	ProviderID string
 	Facts      Facts
 	Personal   Personal // holder and e-mail only
+	News       *Replacement
 	Policy     Policy
 }
 
@@ -112,6 +113,8 @@ var declinesThatReplace = []string{
 // declinesThatBlock are the declines after which an instrument is worthless.
 var declinesThatBlock = []string{"account_closed", "lost_card", "pickup_card", "restricted_card", "stolen_card"}
 
+// reportReplacement refuses with payment_method.not_found, .detached and
+// .not_active (no card that could be replaced).
 func (c *Customer) reportReplacement(cmd ReportReplacement, now time.Time) ([]Event, error) {
 	m, err := c.attached(cmd.MethodID)
 	if err != nil {
@@ -120,19 +123,26 @@ func (c *Customer) reportReplacement(cmd ReportReplacement, now time.Time) ([]Ev
 	if m.Card == nil || m.Status == StatusFailed {
 		return nil, Refuse(CodeMethodNotActive, "payment method %s has no card that could be replaced", m.ID)
 	}
-	r := cmd.Replacement
+	return m.hears(cmd.Replacement, cmd.Policy, now), nil
+}
+
+// hears is what follows from the account updater's news: nothing when it is old,
+// the new details at once when the card has expired or only its expiry changed,
+// and otherwise that they are there.
+func (m *Method) hears(r Replacement, policy Policy, now time.Time) []Event {
 	r.AvailableAt = now
+	available := ReplacementAvailable{MethodID: m.ID, Replacement: r}
 	switch {
-	case sameCard(*m.Card, r.Card) && !r.changesToken(m):
-		return nil, nil
+	case m.Card == nil || sameCard(*m.Card, r.Card) && !r.changesToken(m):
+		return nil
 	case m.Status == StatusExpired:
-		return append([]Event{ReplacementAvailable{MethodID: m.ID, Replacement: r}}, replaced(m, r, CauseCardExpired, cmd.Policy, now)...), nil
-	case onlyExpiryChanged(*m.Card, r.Card) && !r.changesToken(m):
-		return replaced(m, r, CauseExpiryChanged, cmd.Policy, now), nil
-	case m.Replacement != nil && sameCard(m.Replacement.Card, r.Card) && m.Replacement.ProviderID == r.ProviderID:
-		return nil, nil
+		return append([]Event{available}, m.replaced(r, CauseCardExpired, policy, now)...)
+	case onlyExpiryChanged(m, r):
+		return m.replaced(r, CauseExpiryChanged, policy, now)
+	case m.Replacement != nil && m.Replacement.same(r):
+		return nil
 	default:
-		return []Event{ReplacementAvailable{MethodID: m.ID, Replacement: r}}, nil
+		return []Event{available}
 	}
 }
 
@@ -140,9 +150,19 @@ func (r Replacement) changesToken(m *Method) bool {
 	return r.ProviderID != "" && r.ProviderID != m.ProviderID
 }
 
-func onlyExpiryChanged(before, after Card) bool {
+func (r Replacement) same(s Replacement) bool {
+	return sameCard(r.Card, s.Card) && r.ProviderID == s.ProviderID && r.Fingerprint == s.Fingerprint
+}
+
+// onlyExpiryChanged: a fingerprint, where the gateway gives one, tells two numbers
+// with the same last digits apart.
+func onlyExpiryChanged(m *Method, r Replacement) bool {
+	before, after := *m.Card, r.Card
+	if before.ExpMonth == after.ExpMonth && before.ExpYear == after.ExpYear {
+		return false
+	}
 	after.ExpMonth, after.ExpYear = before.ExpMonth, before.ExpYear
-	return sameCard(before, after)
+	return sameCard(before, after) && (r.Fingerprint == "" || r.Fingerprint == m.Fingerprint)
 }
 
 func sameCard(a, b Card) bool {
@@ -152,21 +172,20 @@ func sameCard(a, b Card) bool {
 
 // replaced is what follows when a replacement is applied: the new details, and
 // what their expiry calls for.
-func replaced(m *Method, r Replacement, cause ReplacementCause, policy Policy, now time.Time) []Event {
-	expiresAt := CardExpiry(r.Card.ExpYear, r.Card.ExpMonth, policy.Location)
+func (m *Method) replaced(r Replacement, cause ReplacementCause, policy Policy, now time.Time) []Event {
+	expiresAt := expiryOfFacts(Facts{Card: &r.Card}, policy.Location)
 	events := []Event{MethodReplacedByUpdater{MethodID: m.ID, Replacement: r, ExpiresAt: expiresAt, Cause: cause}}
-	return append(events, noticesOf(m.ID, expiresAt, policy.ExpiryWindowsDays, now)...)
+	return append(events, m.after(now, m.ID, events).due(policy, now)...)
 }
 
-// newsOf: what the account updater already has for an instrument waits like any
-// other news.
-func newsOf(id MethodID, news *Replacement, now time.Time) []Event {
-	if news == nil {
-		return nil
+// settled is what follows at once for a method whose instrument is new to the
+// ledger: from what the account updater has for it already, and from its expiry.
+func (m *Method) settled(news *Replacement, policy Policy, now time.Time) []Event {
+	var events []Event
+	if news != nil {
+		events = m.hears(*news, policy, now)
 	}
-	r := *news
-	r.AvailableAt = now
-	return []Event{ReplacementAvailable{MethodID: id, Replacement: r}}
+	return append(events, m.after(now, m.ID, events).due(policy, now)...)
 }
 
 // reportDecline refuses with payment_method.not_found and .detached.
@@ -178,7 +197,7 @@ func (c *Customer) reportDecline(cmd ReportDecline, now time.Time) ([]Event, err
 	events := []Event{MethodDeclined{MethodID: m.ID, Code: cmd.Code}}
 	switch {
 	case m.Replacement != nil && slices.Contains(declinesThatReplace, cmd.Code):
-		events = append(events, replaced(m, *m.Replacement, CauseCardDeclined, cmd.Policy, now)...)
+		events = append(events, m.replaced(*m.Replacement, CauseCardDeclined, cmd.Policy, now)...)
 	case slices.Contains(declinesThatBlock, cmd.Code) && (m.Status == StatusActive || m.Status == StatusPaused):
 		events = append(events, MethodBlocked{MethodID: m.ID, Reason: cmd.Code})
 	}
@@ -186,7 +205,8 @@ func (c *Customer) reportDecline(cmd ReportDecline, now time.Time) ([]Event, err
 }
 
 // replaceInstrument refuses with payment_method.not_found, .detached, .duplicate
-// and validation.failed (another type).
+// and validation.failed (another type). The instrument that is there already
+// changes nothing. An approval that the method waited for is not needed any more.
 func (c *Customer) replaceInstrument(cmd ReplaceInstrument, now time.Time) ([]Event, error) {
 	m, err := c.attached(cmd.MethodID)
 	if err != nil {
@@ -195,18 +215,29 @@ func (c *Customer) replaceInstrument(cmd ReplaceInstrument, now time.Time) ([]Ev
 	if cmd.Facts.Type != m.Type {
 		return nil, invalid("body.token", "the token stands for a "+string(cmd.Facts.Type)+", the payment method is a "+string(m.Type))
 	}
-	if existing := c.duplicateOf(cmd.Facts.Fingerprint); existing != nil && existing.ID != m.ID && cmd.Policy.DuplicatePolicy != DuplicateAllow {
+	if m.has(cmd) {
+		return nil, nil
+	}
+	if existing := c.duplicateOf(cmd.Facts.Fingerprint, m.ID); existing != nil && cmd.Policy.DuplicatePolicy != DuplicateAllow {
 		refusal := Refuse(CodeMethodDuplicate, "the customer already has this instrument as %s", existing.ID)
 		refusal.Method = existing.ID
 		return nil, refusal
 	}
-	cmd.Facts.Mandate = acceptedMandate(cmd.Facts.Mandate, now)
+	cmd.Facts.Mandate = acceptedMandate(cmd.Facts.Mandate, m.Mandate, now)
 	e := MethodReplaced{
 		MethodID: m.ID, Provider: cmd.Provider, ProviderID: cmd.ProviderID, Facts: cmd.Facts,
 		Verification: verificationAtAttach(cmd.Facts), ExpiresAt: expiryOfFacts(cmd.Facts, cmd.Policy.Location),
 		Personal: Personal{Holder: cmd.Personal.Holder, Email: cmd.Personal.Email},
 	}
-	return append([]Event{e}, noticesOf(m.ID, e.ExpiresAt, cmd.Policy.ExpiryWindowsDays, now)...), nil
+	events := append([]Event{e}, c.approvalEnded(m)...)
+	return append(events, m.after(now, m.ID, events).settled(cmd.News, cmd.Policy, now)...), nil
+}
+
+// has tells whether the method stands for that instrument, in working order.
+func (m *Method) has(cmd ReplaceInstrument) bool {
+	return m.Provider == cmd.Provider && m.ProviderID == cmd.ProviderID && m.Fingerprint == cmd.Facts.Fingerprint &&
+		(m.Status == StatusActive || m.Status == StatusPaused) &&
+		(m.Card == nil) == (cmd.Facts.Card == nil) && (m.Card == nil || sameCard(*m.Card, *cmd.Facts.Card))
 }
 
 // replaceWith refuses with payment_method.not_found, .detached, .not_active and
@@ -230,7 +261,8 @@ func (c *Customer) replaceWith(cmd ReplaceWith) ([]Event, error) {
 	if c.Default == m.ID {
 		events = append(events, DefaultChanged{From: m.ID, To: with.ID, Cause: CauseReplaced})
 	}
-	return append(events, MethodDetached{MethodID: m.ID}), nil
+	events = append(events, MethodDetached{MethodID: m.ID})
+	return append(events, c.approvalEnded(m)...), nil
 }
 
 // evolveReplacement folds an event about other details into the method. It tells
@@ -250,17 +282,17 @@ func (m *Method) evolveReplacement(e Event, at time.Time) bool {
 		if e.Replacement.Fingerprint != "" {
 			m.Fingerprint = e.Replacement.Fingerprint
 		}
+		if e.Cause != CauseExpiryChanged {
+			m.giveBack(StatusBlocked)
+		}
 		m.rearm(e.ExpiresAt)
 	case MethodReplaced:
+		m.setMandate(e.Facts.Mandate)
 		m.Provider, m.ProviderID, m.Facts, m.FactsFrom = e.Provider, e.ProviderID, e.Facts, "gateway"
 		m.Personal.Holder, m.Personal.Email = e.Personal.Holder, e.Personal.Email
-		m.Verification, m.Replacement, m.NextAction, m.LastReplacedAt = e.Verification, nil, nil, at
-		if m.Verification.Status == Verified {
-			m.Verification.VerifiedAt = at
-		}
-		if m.Status != StatusPaused && m.Status != StatusExpired {
-			m.Status, m.StatusReason = StatusActive, ""
-		}
+		m.Verification, m.Replacement, m.NextAction, m.LastReplacedAt = e.Verification.since(at), nil, nil, at
+		m.SetupIntent = ""
+		m.giveBack(StatusPending, StatusFailed, StatusBlocked)
 		m.rearm(e.ExpiresAt)
 	default:
 		return false
@@ -275,7 +307,17 @@ func (m *Method) rearm(expiresAt time.Time) {
 		return
 	}
 	m.ExpiresAt, m.Expiring, m.WindowsServed = expiresAt, false, nil
-	if m.Status == StatusExpired {
-		m.Status, m.StatusBefore = m.StatusBefore, ""
+	m.giveBack(StatusExpired)
+}
+
+// giveBack ends one of the statuses: the method has again the one it had before,
+// or was to have.
+func (m *Method) giveBack(ended ...Status) {
+	if !slices.Contains(ended, m.Status) {
+		return
+	}
+	m.Status, m.StatusBefore, m.StatusReason = m.StatusBefore, "", ""
+	if m.Status != StatusPaused {
+		m.Status = StatusActive
 	}
 }

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -35,7 +36,8 @@ type ApproveSetupIntent struct {
 
 // ResolveSetupIntent says what the gateway answered. Version is that of the
 // intent when the gateway was asked: an answer to an older question is dropped.
-// Just one of Attach, NextAction and Failure applies.
+// Just one of Attach, NextAction and Failure applies. Of Attach, the type and
+// SetAsDefault are the intent's.
 type ResolveSetupIntent struct {
 	SetupIntentID SetupIntentID
 	Version       uint64
@@ -45,7 +47,7 @@ type ResolveSetupIntent struct {
 	Failure       *SetupError
 }
 
-// CancelSetupIntent ends an intent.
+// CancelSetupIntent ends an intent. Reason is one of CancelReasons, or "" for none.
 type CancelSetupIntent struct {
 	SetupIntentID SetupIntentID
 	Reason        CancelReason
@@ -62,13 +64,28 @@ func (ResolveSetupIntent) CommandName() string { return "resolve_setup_intent" }
 func (CancelSetupIntent) CommandName() string  { return "cancel_setup_intent" }
 func (ExpireSetupIntent) CommandName() string  { return "expire_setup_intent" }
 
+// createSetupIntent refuses with conflict (the id is taken) and validation.failed
+// (no customer; confirm without a token; metadata beyond its limits).
 func (c *Customer) createSetupIntent(cmd CreateSetupIntent, now time.Time) ([]Event, error) {
+	if c.SetupIntents[cmd.SetupIntentID] != nil {
+		return nil, Refuse(CodeConflict, "there already is a setup intent %s", cmd.SetupIntentID)
+	}
+	faults := metadataFaults(cmd.Metadata)
+	if c.ID == "" {
+		faults = append(faults, fault("body.customer_id", "is required"))
+	}
+	if cmd.Confirm && cmd.Token == "" {
+		faults = append(faults, fault("body.token", "is required to confirm"))
+	}
+	if err := refuseFaults(faults); err != nil {
+		return nil, err
+	}
 	events := []Event{SetupIntentCreated{
 		SetupIntentID: cmd.SetupIntentID, Organization: c.Organization, Customer: c.ID, Type: cmd.Type, Usage: cmd.Usage,
 		Provider: cmd.Provider, Token: cmd.Token, RedirectURL: cmd.RedirectURL, SetAsDefault: cmd.SetAsDefault,
 		ExpiresAt: now.Add(SetupIntentLifetime), Personal: Personal{Metadata: cmd.Metadata},
 	}}
-	if cmd.Confirm && cmd.Token != "" {
+	if cmd.Confirm {
 		events = append(events, SetupIntentProcessing{SetupIntentID: cmd.SetupIntentID, Token: cmd.Token})
 	}
 	return events, nil
@@ -86,6 +103,8 @@ func (c *Customer) openIntent(id SetupIntentID) (*SetupIntent, error) {
 	return s, nil
 }
 
+// confirmSetupIntent refuses with setup_intent.not_found, .invalid_state and
+// validation.failed (no token).
 func (c *Customer) confirmSetupIntent(cmd ConfirmSetupIntent, now time.Time) ([]Event, error) {
 	s, err := c.openIntent(cmd.SetupIntentID)
 	if err != nil {
@@ -107,6 +126,7 @@ func (c *Customer) confirmSetupIntent(cmd ConfirmSetupIntent, now time.Time) ([]
 	return []Event{SetupIntentProcessing{SetupIntentID: s.ID, Token: token}}, nil
 }
 
+// approveSetupIntent refuses with setup_intent.not_found and .invalid_state.
 func (c *Customer) approveSetupIntent(cmd ApproveSetupIntent, now time.Time) ([]Event, error) {
 	s, err := c.openIntent(cmd.SetupIntentID)
 	if err != nil {
@@ -118,6 +138,8 @@ func (c *Customer) approveSetupIntent(cmd ApproveSetupIntent, now time.Time) ([]
 	return []Event{SetupIntentProcessing{SetupIntentID: s.ID, Token: s.Token, Approved: true}}, nil
 }
 
+// resolveSetupIntent: an answer to a question that nobody asks any more changes
+// nothing. An intent whose pending method has left or works already is over.
 func (c *Customer) resolveSetupIntent(cmd ResolveSetupIntent, now time.Time) ([]Event, error) {
 	s := c.SetupIntents[cmd.SetupIntentID]
 	if s == nil || s.Status != SetupProcessing || s.Version != cmd.Version {
@@ -127,7 +149,11 @@ func (c *Customer) resolveSetupIntent(cmd ResolveSetupIntent, now time.Time) ([]
 	case cmd.Failure != nil:
 		return c.setupFailed(s, *cmd.Failure), nil
 	case cmd.NextAction != nil:
-		return []Event{SetupIntentNeedsAction{SetupIntentID: s.ID, NextAction: *cmd.NextAction, Reference: cmd.Reference}}, nil
+		return []Event{SetupIntentNeedsAction{
+			SetupIntentID: s.ID, MethodID: s.MethodID, NextAction: *cmd.NextAction, Reference: cmd.Reference,
+		}}, nil
+	case cmd.Attach == nil:
+		return nil, Refuse(CodeInternal, "an answer to setup intent %s says nothing", s.ID)
 	case s.MethodID != "":
 		return c.setupSyncs(s, *cmd.Attach, now), nil
 	default:
@@ -138,16 +164,29 @@ func (c *Customer) resolveSetupIntent(cmd ResolveSetupIntent, now time.Time) ([]
 // setupAttaches: the method is attached in the same append as the intent
 // succeeds. A refusal of the attach is a failure of the intent.
 func (c *Customer) setupAttaches(s *SetupIntent, attach AttachMethod, now time.Time) []Event {
+	attach.SetAsDefault, attach.Unsynced, attach.Approval = s.SetAsDefault, false, nil
+	attach.Type = attach.Facts.Type
+	if s.Type != "" {
+		attach.Type = s.Type
+	}
 	events, err := c.attach(attach, now)
 	if refused := RefusalIn(events); refused != nil {
 		err = refused
 	}
 	var refusal *Error
 	if errors.As(err, &refusal) {
-		failed := SetupIntentFailed{SetupIntentID: s.ID, Error: SetupError{Code: refusal.Code, Message: refusal.Message}}
-		return append(withoutRefusals(events), failed)
+		return append(withoutRefusals(events), c.setupFailed(s, setupErrorOf(refusal))...)
 	}
-	return append(events, SetupIntentSucceeded{SetupIntentID: s.ID, MethodID: methodOf(events)})
+	return append(events, SetupIntentSucceeded{SetupIntentID: s.ID, MethodID: attachedBy(events)})
+}
+
+// setupErrorOf is how a refused attach is shown by the intent that asked for it.
+func setupErrorOf(refusal *Error) SetupError {
+	e := SetupError{Code: refusal.Code, Message: refusal.Message}
+	if len(refusal.Faults) > 0 {
+		e.Message = refusal.Faults[0].Message
+	}
+	return e
 }
 
 // withoutRefusals keeps a rejected duplicate as a fact of the setup intent, not
@@ -162,9 +201,9 @@ func withoutRefusals(events []Event) []Event {
 	return events
 }
 
-// methodOf is the method that an attach led to: the new one, or the existing one
+// attachedBy is the method that an attach led to: the new one, or the existing one
 // that was returned for it.
-func methodOf(events []Event) MethodID {
+func attachedBy(events []Event) MethodID {
 	var id MethodID
 	for _, e := range events {
 		switch e := e.(type) {
@@ -180,8 +219,8 @@ func methodOf(events []Event) MethodID {
 // setupSyncs: the intent was made for a pending method, which is usable now.
 func (c *Customer) setupSyncs(s *SetupIntent, attach AttachMethod, now time.Time) []Event {
 	m := c.Methods[s.MethodID]
-	if m == nil || m.Status != StatusPending {
-		return []Event{SetupIntentCanceled{SetupIntentID: s.ID, Reason: CancelAbandoned}}
+	if attach.Facts.Type != m.Type {
+		return c.setupFailed(s, SetupError{Code: CodeValidationFailed, Message: "the token stands for a " + string(attach.Facts.Type)})
 	}
 	events := c.synced(m, SyncMethod{
 		MethodID: m.ID, Facts: attach.Facts, Personal: attach.Personal, News: attach.News, Policy: attach.Policy,
@@ -189,14 +228,17 @@ func (c *Customer) setupSyncs(s *SetupIntent, attach AttachMethod, now time.Time
 	return append(events, SetupIntentSucceeded{SetupIntentID: s.ID, MethodID: m.ID})
 }
 
+// setupFailed: a pending method that waited for this attempt fails with it.
 func (c *Customer) setupFailed(s *SetupIntent, failure SetupError) []Event {
 	events := []Event{SetupIntentFailed{SetupIntentID: s.ID, Error: failure}}
-	if m := c.Methods[s.MethodID]; m != nil && m.Status == StatusPending {
-		events = append(events, MethodFailed{MethodID: m.ID, Reason: failure.Message})
+	if s.MethodID != "" {
+		events = append(events, MethodFailed{MethodID: s.MethodID, Reason: failure.Message})
 	}
 	return events
 }
 
+// cancelSetupIntent refuses with setup_intent.not_found, .invalid_state and
+// validation.failed.
 func (c *Customer) cancelSetupIntent(cmd CancelSetupIntent) ([]Event, error) {
 	s, err := c.openIntent(cmd.SetupIntentID)
 	if err != nil {
@@ -205,9 +247,13 @@ func (c *Customer) cancelSetupIntent(cmd CancelSetupIntent) ([]Event, error) {
 	if s.Status == SetupProcessing {
 		return nil, Refuse(CodeSetupIntentState, "setup intent %s is processing and cannot be canceled", s.ID)
 	}
+	if cmd.Reason != "" && !slices.Contains(CancelReasons, cmd.Reason) {
+		return nil, invalid("body.cancellation_reason", "must be abandoned, requested_by_customer or duplicate")
+	}
 	return c.setupCanceled(s, cmd.Reason), nil
 }
 
+// expireSetupIntent: while the gateway is being asked, its answer decides.
 func (c *Customer) expireSetupIntent(cmd ExpireSetupIntent, now time.Time) ([]Event, error) {
 	s := c.SetupIntents[cmd.SetupIntentID]
 	if s == nil || !s.Open() || s.Status == SetupProcessing || now.Before(s.ExpiresAt) {
@@ -216,10 +262,35 @@ func (c *Customer) expireSetupIntent(cmd ExpireSetupIntent, now time.Time) ([]Ev
 	return c.setupCanceled(s, CancelAbandoned), nil
 }
 
+// setupCanceled: a pending method that waited for the intent fails with it.
 func (c *Customer) setupCanceled(s *SetupIntent, reason CancelReason) []Event {
 	events := []Event{SetupIntentCanceled{SetupIntentID: s.ID, Reason: reason}}
-	if m := c.Methods[s.MethodID]; m != nil && m.Status == StatusPending {
-		events = append(events, MethodFailed{MethodID: m.ID, Reason: "the customer's approval was not given"})
+	if s.MethodID != "" {
+		events = append(events, MethodFailed{MethodID: s.MethodID, Reason: "the customer's approval was not given"})
 	}
 	return events
+}
+
+// approvalEnded cancels the setup intent that a pending method waited for. It is
+// part of every commit that ends the wait in another way, so that an open intent
+// always has a method that waits for it.
+func (c *Customer) approvalEnded(m *Method) []Event {
+	if m.SetupIntent == "" {
+		return nil
+	}
+	return []Event{SetupIntentCanceled{SetupIntentID: m.SetupIntent, Reason: CancelAbandoned}}
+}
+
+// evolveApproval folds what the customer has to approve into the pending method
+// that waits for it. It tells whether e was such an event.
+func (m *Method) evolveApproval(e Event) bool {
+	switch e := e.(type) {
+	case SetupIntentCreated:
+		m.SetupIntent = e.SetupIntentID
+	case SetupIntentNeedsAction:
+		m.NextAction = &e.NextAction
+	default:
+		return false
+	}
+	return true
 }

@@ -107,9 +107,11 @@ type SetupIntentProcessing struct {
 	Approved      bool          `json:"approved,omitempty"`
 }
 
-// SetupIntentNeedsAction: the customer has to do something first.
+// SetupIntentNeedsAction: the customer has to do something first. MethodID is the
+// pending method that waits for it, if there is one already.
 type SetupIntentNeedsAction struct {
 	SetupIntentID SetupIntentID `json:"setup_intent_id"`
+	MethodID      MethodID      `json:"payment_method_id,omitempty"`
 	NextAction    NextAction    `json:"next_action"`
 	Reference     string        `json:"reference,omitempty"`
 }
@@ -129,7 +131,7 @@ type SetupIntentFailed struct {
 // SetupIntentCanceled: nothing will come of it.
 type SetupIntentCanceled struct {
 	SetupIntentID SetupIntentID `json:"setup_intent_id"`
-	Reason        CancelReason  `json:"reason"`
+	Reason        CancelReason  `json:"reason,omitempty"`
 }
 
 // The names in the log.
@@ -147,31 +149,16 @@ func (SetupIntentSucceeded) event()   {}
 func (SetupIntentFailed) event()      {}
 func (SetupIntentCanceled) event()    {}
 
-// SetupIntentOf names the setup intent that an event is about, or "".
-func SetupIntentOf(e Event) SetupIntentID {
-	switch e := e.(type) {
-	case SetupIntentCreated:
-		return e.SetupIntentID
-	case SetupIntentProcessing:
-		return e.SetupIntentID
-	case SetupIntentNeedsAction:
-		return e.SetupIntentID
-	case SetupIntentSucceeded:
-		return e.SetupIntentID
-	case SetupIntentFailed:
-		return e.SetupIntentID
-	case SetupIntentCanceled:
-		return e.SetupIntentID
-	default:
-		return ""
-	}
-}
-
 // Evolve folds one event into the setup intent and returns its next state. s is
-// nil before SetupIntentCreated.
+// nil before SetupIntentCreated, and stays nil for an event about an intent that
+// was never created. A failed attempt lets go of the pending method it was for:
+// the next token makes another method.
 func (s *SetupIntent) Evolve(e Event, at time.Time, version uint64) *SetupIntent {
 	if created, ok := e.(SetupIntentCreated); ok {
 		return newSetupIntent(created, at, version)
+	}
+	if s == nil {
+		return nil
 	}
 	next := *s
 	next.NextAction = nil
@@ -183,7 +170,7 @@ func (s *SetupIntent) Evolve(e Event, at time.Time, version uint64) *SetupIntent
 	case SetupIntentSucceeded:
 		next.Status, next.MethodID, next.LastError = SetupSucceeded, e.MethodID, nil
 	case SetupIntentFailed:
-		next.Status, next.LastError, next.Token, next.Reference = SetupNeedsMethod, &e.Error, "", ""
+		next.Status, next.LastError, next.Token, next.Reference, next.MethodID = SetupNeedsMethod, &e.Error, "", "", ""
 	case SetupIntentCanceled:
 		next.Status, next.CancelReason = SetupCanceled, e.Reason
 	}

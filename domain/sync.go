@@ -78,13 +78,19 @@ func (GatewayDetachFailed) event() {}
 // SyncMethod brings a pending method the facts behind its token.
 type SyncMethod struct {
 	MethodID MethodID
-	Facts    Facts
-	Personal Personal // holder and e-mail only
-	News     *Replacement
+	// The token that was looked up: facts of one that is not the method's any
+	// more are dropped.
+	Provider   string
+	ProviderID string
+	Facts      Facts
+	Personal   Personal // holder and e-mail only
+	News       *Replacement
+	// Approval: the customer has to approve first, by way of this setup intent.
+	Approval *Approval
 	Policy   Policy
 }
 
-// FailMethod gives a pending method up.
+// FailMethod gives a pending method up, and with it the approval it waits for.
 type FailMethod struct {
 	MethodID MethodID
 	Reason   string
@@ -108,17 +114,25 @@ func (FailMethod) CommandName() string          { return "fail_method" }
 func (UpdateMandate) CommandName() string       { return "update_mandate" }
 func (RecordGatewayDetach) CommandName() string { return "record_gateway_detach" }
 
-// sync: facts that come late, twice, or for another type change nothing but, in
-// the last case, fail the method.
+// sync: facts that come late, twice or of an earlier token change nothing, nor do
+// they pass by an approval. Facts of another type fail the method. It refuses with
+// conflict for an approval whose setup intent is there already.
 func (c *Customer) sync(cmd SyncMethod, now time.Time) ([]Event, error) {
 	m := c.Methods[cmd.MethodID]
-	if m == nil || m.Status != StatusPending {
+	switch {
+	case m == nil || m.Status != StatusPending || m.SetupIntent != "":
 		return nil, nil
-	}
-	if cmd.Facts.Type != m.Type {
+	case cmd.Provider != m.Provider || cmd.ProviderID != m.ProviderID:
+		return nil, nil
+	case cmd.Facts.Type != m.Type:
 		return []Event{MethodFailed{MethodID: m.ID, Reason: "the token stands for a " + string(cmd.Facts.Type)}}, nil
+	case cmd.Approval == nil:
+		return c.synced(m, cmd, now), nil
+	case c.SetupIntents[cmd.Approval.SetupIntentID] != nil:
+		return nil, Refuse(CodeConflict, "there already is a setup intent %s", cmd.Approval.SetupIntentID)
 	}
-	return c.synced(m, cmd, now), nil
+	waiting := MethodAttached{MethodID: m.ID, Facts: cmd.Facts, Provider: m.Provider, ProviderID: m.ProviderID}
+	return c.approvalAsked(cmd.Approval, waiting, now), nil
 }
 
 // synced is what follows when a pending method becomes known: its facts, a note
@@ -126,14 +140,14 @@ func (c *Customer) sync(cmd SyncMethod, now time.Time) ([]Event, error) {
 // id), its activation, and what its expiry calls for.
 func (c *Customer) synced(m *Method, cmd SyncMethod, now time.Time) []Event {
 	facts, policy := cmd.Facts, cmd.Policy
-	facts.Mandate = acceptedMandate(facts.Mandate, now)
+	facts.Mandate = acceptedMandate(facts.Mandate, m.Mandate, now)
 	synced := MethodSynced{
 		MethodID: m.ID, Facts: facts, Verification: verificationAtAttach(facts),
 		ExpiresAt: expiryOfFacts(facts, policy.Location),
 		Personal:  Personal{Holder: cmd.Personal.Holder, Email: cmd.Personal.Email},
 	}
 	events := []Event{synced}
-	if existing := c.duplicateOf(facts.Fingerprint); existing != nil {
+	if existing := c.duplicateOf(facts.Fingerprint, m.ID); existing != nil {
 		events = append(events, DuplicateDetected{
 			MethodID: existing.ID, Fingerprint: facts.Fingerprint, Policy: DuplicateAllow,
 			Provider: m.Provider, ProviderID: m.ProviderID,
@@ -143,8 +157,7 @@ func (c *Customer) synced(m *Method, cmd SyncMethod, now time.Time) []Event {
 	if m.StatusBefore == StatusPaused {
 		events = append(events, MethodPaused{MethodID: m.ID})
 	}
-	events = append(events, noticesOf(m.ID, synced.ExpiresAt, policy.ExpiryWindowsDays, now)...)
-	return append(events, newsOf(m.ID, cmd.News, now)...)
+	return append(events, m.after(now, m.ID, events).settled(cmd.News, policy, now)...)
 }
 
 func (c *Customer) fail(cmd FailMethod) ([]Event, error) {
@@ -152,18 +165,28 @@ func (c *Customer) fail(cmd FailMethod) ([]Event, error) {
 	if m == nil || m.Status != StatusPending {
 		return nil, nil
 	}
-	return []Event{MethodFailed{MethodID: m.ID, Reason: cmd.Reason}}, nil
+	return append([]Event{MethodFailed{MethodID: m.ID, Reason: cmd.Reason}}, c.approvalEnded(m)...), nil
 }
 
-// SEPAMandateLifetime is how long a SEPA mandate lives unused (EPC rulebook: 36 months).
+// sepaMandateMonths is how long a SEPA mandate lives unused (EPC rulebook: 36 months).
 const sepaMandateMonths = 36
 
-// acceptedMandate completes a mandate that the gateway reports without dates.
-func acceptedMandate(m *Mandate, now time.Time) *Mandate {
+// mandateInactive is the status of a mandate that is over: it lapses no more.
+const mandateInactive = "inactive"
+
+// acceptedMandate completes a mandate that the gateway reports without dates:
+// with those known of it already, else with now.
+func acceptedMandate(m, known *Mandate, now time.Time) *Mandate {
 	if m == nil {
 		return nil
 	}
 	complete := *m
+	if known != nil && known.Reference == m.Reference && m.AcceptedAt.IsZero() {
+		complete.AcceptedAt = known.AcceptedAt
+		if m.ExpiresAt.IsZero() {
+			complete.ExpiresAt = known.ExpiresAt
+		}
+	}
 	if complete.AcceptedAt.IsZero() {
 		complete.AcceptedAt = now
 	}
@@ -178,13 +201,19 @@ func (c *Customer) updateMandate(cmd UpdateMandate, now time.Time) ([]Event, err
 	if m == nil || !m.Attached() {
 		return nil, nil
 	}
-	mandate := *acceptedMandate(&cmd.Mandate, now)
-	if m.Mandate != nil && *m.Mandate == mandate {
+	mandate := *acceptedMandate(&cmd.Mandate, m.Mandate, now)
+	if m.Mandate != nil && m.Mandate.equal(mandate) {
 		return nil, nil
 	}
 	return []Event{MandateUpdated{MethodID: m.ID, Mandate: mandate}}, nil
 }
 
+func (m Mandate) equal(n Mandate) bool {
+	return m.Reference == n.Reference && m.Scheme == n.Scheme && m.Status == n.Status &&
+		m.AcceptedAt.Equal(n.AcceptedAt) && m.ExpiresAt.Equal(n.ExpiresAt)
+}
+
+// recordGatewayDetach: the first word counts.
 func (c *Customer) recordGatewayDetach(cmd RecordGatewayDetach) ([]Event, error) {
 	m := c.Methods[cmd.MethodID]
 	if m == nil || m.Attached() || m.GatewayDetach != "" {
@@ -198,20 +227,20 @@ func (c *Customer) recordGatewayDetach(cmd RecordGatewayDetach) ([]Event, error)
 
 // evolveSync folds an event about the gateway's word into the method. It tells
 // whether e was one.
-func (m *Method) evolveSync(e Event) bool {
+func (m *Method) evolveSync(e Event, at time.Time) bool {
 	switch e := e.(type) {
 	case MethodSynced:
-		m.Facts, m.FactsFrom, m.Verification = e.Facts, "gateway", e.Verification
+		m.Facts, m.FactsFrom, m.Verification, m.Replacement = e.Facts, "gateway", e.Verification.since(at), nil
 		m.Personal.Holder, m.Personal.Email = e.Personal.Holder, e.Personal.Email
 		m.ExpiresAt = e.ExpiresAt
 	case MethodActivated:
-		m.Status, m.StatusReason, m.NextAction = StatusActive, "", nil
+		m.Status, m.StatusReason, m.NextAction, m.SetupIntent = StatusActive, "", nil, ""
 	case MethodFailed:
-		m.Status, m.StatusReason, m.NextAction = StatusFailed, e.Reason, nil
+		m.Status, m.StatusReason, m.NextAction, m.SetupIntent = StatusFailed, e.Reason, nil, ""
 	case MethodBlocked:
-		m.Status, m.StatusReason = StatusBlocked, e.Reason
+		m.StatusBefore, m.Status, m.StatusReason = m.Status, StatusBlocked, e.Reason
 	case MandateUpdated:
-		m.Mandate, m.MandateNoticed = &e.Mandate, false
+		m.setMandate(&e.Mandate)
 	case MandateExpiring:
 		m.MandateNoticed = true
 	case GatewayDetached:
@@ -222,4 +251,12 @@ func (m *Method) evolveSync(e Event) bool {
 		return false
 	}
 	return true
+}
+
+// setMandate: with another end of the mandate its notice starts afresh.
+func (m *Method) setMandate(mandate *Mandate) {
+	if m.Mandate == nil || mandate == nil || !m.Mandate.ExpiresAt.Equal(mandate.ExpiresAt) {
+		m.MandateNoticed = false
+	}
+	m.Mandate = mandate
 }

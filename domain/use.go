@@ -76,22 +76,23 @@ func (DeleteSubscription) CommandName() string { return "delete_subscription" }
 func (ClaimSubscription) CommandName() string  { return "claim_subscription" }
 
 // setSubscription refuses with payment_method.detached and validation.failed
-// (a method of another customer).
+// (a method of another customer). A subscription that no longer uses its detached
+// method may go on naming it.
 func (c *Customer) setSubscription(cmd SetSubscription) ([]Event, error) {
+	s, known := c.Subscriptions[cmd.Subscription]
+	s.ID = cmd.Subscription
+	if known && s.Status == cmd.Status && s.Method == cmd.MethodID {
+		return nil, nil
+	}
 	if cmd.MethodID != "" {
 		m, ok := c.Methods[cmd.MethodID]
 		if !ok {
 			return nil, invalid("body.default_payment_method_id", "must name a payment method of this customer")
 		}
-		if !m.Attached() {
+		if !m.Attached() && (s.Method != m.ID || slices.Contains(activeStatuses, cmd.Status)) {
 			return nil, Refuse(CodeMethodDetached, "payment method %s is detached; a subscription cannot use it", m.ID)
 		}
 	}
-	s, known := c.Subscriptions[cmd.Subscription]
-	if known && s.Status == cmd.Status && s.Method == cmd.MethodID {
-		return nil, nil
-	}
-	s.ID = cmd.Subscription
 	return []Event{s.changed(cmd.Status, cmd.MethodID)}, nil
 }
 
@@ -129,11 +130,9 @@ func (c *Customer) subscriptionsOn(id MethodID) []Subscription {
 func (c *Customer) evolveSubscription(e Event) {
 	switch e := e.(type) {
 	case SubscriptionUpdated:
-		c.Subscriptions = with(c.Subscriptions, e.Subscription, Subscription{
-			ID: e.Subscription, Status: e.Status, Method: e.MethodID, Version: c.Version,
-		})
+		c.Subscriptions[e.Subscription] = Subscription{ID: e.Subscription, Status: e.Status, Method: e.MethodID, Version: c.Version}
 	case SubscriptionDeleted:
-		c.Subscriptions = without(c.Subscriptions, e.Subscription)
+		delete(c.Subscriptions, e.Subscription)
 	}
 }
 
@@ -158,6 +157,9 @@ func (m *Method) use(subscription string, on bool) {
 		users = slices.Insert(users, i, subscription)
 	case !on && found:
 		users = slices.Delete(users, i, i+1)
+	}
+	if len(users) == 0 {
+		users = nil
 	}
 	m.InUseBy = users
 }
