@@ -240,10 +240,11 @@ func emptied(t *testing.T, o *office, v *running) {
 	t.Helper()
 	o.v.caughtUp(o.store)
 	for range 2000 {
+		at := v.Position() // before the look: what comes after it wakes
 		if projections.OpenWork(v.Views) == 0 {
 			return
 		}
-		if err := v.Wait(bounded(t), v.Position()+1); err != nil {
+		if err := v.Wait(bounded(t), at+1); err != nil {
 			t.Fatal(err)
 		}
 	}
