@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
+	"runtime"
 
 	_ "time/tzdata" // organizations name time zones, and not every machine knows them
 
@@ -30,8 +32,20 @@ func (p *program) serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			overcommit()
 			return explainLock(p.serve(cmd.Context(), s.Config))
 		},
+	}
+}
+
+// overcommit lets twice as many goroutines run as there are cores. Log and bus
+// sync all the time; with one thread per core a sync that has returned waits for
+// milliseconds until a thread takes it up. Measured on 2 cores with 64 clients
+// attaching: 2 threads 2 900/s at p99 150 ms, 4 threads 5 100/s at p99 37 ms,
+// 8 threads no better. GOMAXPROCS in the environment wins.
+func overcommit() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))
 	}
 }
 
