@@ -5,6 +5,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 BINARY := bin/pmledger
 DATA ?= data
 FUZZTIME ?= 20s
+TESTFLAGS ?=
 # The revision goes into the binary where git can tell it.
 BUILDVCS := $(shell git status > /dev/null 2>&1 && echo auto || echo false)
 
@@ -21,7 +22,7 @@ run: build ## build and serve on 127.0.0.1:8080, NATS on 127.0.0.1:4222, in ./da
 	$(BINARY) serve --dev --data $(DATA)
 
 test: ## run all tests, the short torture included
-	go test ./...
+	go test $(TESTFLAGS) ./...
 
 race: ## run the concurrent packages under the race detector
 	go test -race -short ./eventstore/... ./projections/... ./api/...
