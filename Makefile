@@ -5,6 +5,9 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 BINARY := bin/pmledger
 DATA ?= data
 FUZZTIME ?= 20s
+TESTFLAGS ?=
+# The revision goes into the binary where git can tell it.
+BUILDVCS := $(shell git status > /dev/null 2>&1 && echo auto || echo false)
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test race bench torture fuzz lint fmt openapi golden clean
@@ -13,13 +16,13 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/pmledger, static and reproducible
-	CGO_ENABLED=0 go build -trimpath -o $(BINARY) ./cmd/pmledger
+	CGO_ENABLED=0 go build -trimpath -buildvcs=$(BUILDVCS) -o $(BINARY) ./cmd/pmledger
 
 run: build ## build and serve on 127.0.0.1:8080, NATS on 127.0.0.1:4222, in ./data
 	$(BINARY) serve --dev --data $(DATA)
 
 test: ## run all tests, the short torture included
-	go test ./...
+	go test $(TESTFLAGS) ./...
 
 race: ## run the concurrent packages under the race detector
 	go test -race -short ./eventstore/... ./projections/... ./api/...

@@ -35,14 +35,14 @@ type LedgerOptions struct {
 	Now   func() time.Time // required
 	NewID func() uuid.UUID // required; ids of commands without an idempotency key
 	// CachedRecords bounds the folded states kept in memory, counted in the
-	// records they were folded from. 0: 1 << 20.
+	// records they were folded from. 0: 1 << 15.
 	CachedRecords int
 }
 
 // NewLedger makes a Ledger on a store.
 func NewLedger(store Store, o LedgerOptions) *Ledger {
 	if o.CachedRecords == 0 {
-		o.CachedRecords = 1 << 20
+		o.CachedRecords = 1 << 15
 	}
 	return &Ledger{store: store, now: o.Now, newID: o.NewID, folds: newFoldCache(o.CachedRecords)}
 }

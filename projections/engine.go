@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -24,12 +25,12 @@ const (
 	// defaultCache holds the blocks that lists and older methods are read from;
 	// the methods read most are kept decoded beside it. The engine takes the
 	// memory of its tables in memory from it, so it must be well above a few of
-	// those: with 64 MiB filters and indexes were read again and again.
-	defaultCache = 160 << 20
+	// those: with twice a table, filters and indexes were read again and again.
+	defaultCache = 96 << 20
 	// defaultMemTable is what is written before it must be sorted and written
 	// again. The larger, the fewer compactions, and the more is read from the
 	// log again after a crash.
-	defaultMemTable = 32 << 20
+	defaultMemTable = 16 << 20
 
 	metaLayout = "layout"
 	metaLedger = "ledger"
@@ -143,6 +144,11 @@ func (v *Views) engineOptions() *pebble.Options {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].BlockSize = 16 << 10
 		o.Levels[i].Compression = func() *block.CompressionProfile { return block.NoCompression }
+	}
+	// Rows and messages are large and compactions need not copy them: they lie in
+	// files of their own. Worth 5 to 10 % of an attach's processor time.
+	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
+		return pebble.ValueSeparationPolicy{Enabled: true, MinimumSize: 512, MaxBlobReferenceDepth: 10, RewriteMinimumAge: 5 * time.Minute, TargetGarbageRatio: 0.3}
 	}
 	o.Levels[len(o.Levels)-1].Compression = func() *block.CompressionProfile { return block.SnappyCompression }
 	return o

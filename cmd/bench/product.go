@@ -30,7 +30,7 @@ type product struct {
 // buildProduct builds pmledger as make build does.
 func buildProduct(ctx context.Context, dir string) (*product, error) {
 	p := &product{binary: filepath.Join(dir, "pmledger"), data: filepath.Join(dir, "data")}
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", p.binary, "github.com/pmledger/pmledger/cmd/pmledger")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-o", p.binary, "github.com/pmledger/pmledger/cmd/pmledger")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building pmledger: %w\n%s", err, out)

@@ -18,7 +18,7 @@ const natsUser = "consumer"
 // verdictTimeout bounds how long the start waits for the publisher to find out
 // whether the stream continues this log. A NATS that is away is no reason not to
 // serve.
-const verdictTimeout = 5 * time.Second
+const verdictTimeout = 3 * time.Second
 
 // flushTimeout bounds how long a stop waits for the last events to be published.
 // What is left is published at the next start.

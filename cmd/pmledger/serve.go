@@ -5,6 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
+	"runtime"
+	"runtime/debug"
 	"time"
 
 	_ "time/tzdata" // organizations name time zones, and not every machine knows them
@@ -30,8 +33,28 @@ func (p *program) serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			tune()
 			return explainLock(p.serve(cmd.Context(), s.Config))
 		},
+	}
+}
+
+// gcPercent spends memory on fewer collections: what is marked again and again
+// are caches. Measured at 64 clients attaching: 100 costs 290 µs of processor time
+// an attach, 300 costs 245 µs and a third more memory.
+const gcPercent = 200
+
+// tune sets the runtime up for a process that syncs all the time, where the
+// environment does not: GOGC, and twice as many threads as there are cores. With
+// one thread per core a sync that has returned waits for milliseconds until a
+// thread takes it up. Measured on 2 cores with 64 clients attaching: 2 threads
+// 2 900/s at p99 150 ms, 4 threads 5 100/s at p99 37 ms, 8 threads no better.
+func tune() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 }
 

@@ -43,7 +43,13 @@ func victim(dir string) {
 			time.Sleep(time.Duration(rand.IntN(8)) * time.Millisecond)
 		}
 	}()
-	fmt.Println("running")
+	fmt.Print("r") // running
+	go func() {
+		for p.Status().Published == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		fmt.Print("p") // published
+	}()
 	_ = p.Run(context.Background())
 }
 
@@ -63,7 +69,8 @@ func TestKilledProcessesLoseAndRepeatNothing(t *testing.T) {
 		if err := child.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := out.Read(make([]byte, 1)); err != nil {
+		// Every other life gets as far as publishing, however slow the machine is.
+		if _, err := io.ReadFull(out, make([]byte, 1+life%2)); err != nil {
 			t.Fatalf("the child did not start: %v", err)
 		}
 		time.Sleep(time.Duration(5+rand.IntN(120)) * time.Millisecond)

@@ -28,8 +28,10 @@ func TestMain(m *testing.M) {
 		victim(dir)
 		return
 	}
-	// The NATS server leaves this one behind when its store has failed.
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.(*msgBlock).flushLoop"))
+	// The NATS server leaves these behind when its store has failed.
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.(*msgBlock).flushLoop"),
+		goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"))
 }
 
 // outbox is a log's public events: every third position is one that is not public.
