@@ -46,6 +46,7 @@ func TestARawCardsBodyIsReadStrictly(t *testing.T) {
 		`{"number":"4111111111111111","expiration_date":"12/34","set_as_default":"yes"}`:                           {422, "validation.failed"},
 		`{"number":"4111111111111111","expiration_date":"12/34","redirect_url":"http://x"}`:                        {422, "validation.failed"},
 		`{"number":"4111111111111111","expiration_date":"12/34","external_id":"` + strings.Repeat("x", 256) + `"}`: {422, "validation.failed"},
+		`{"number":"4111111111111111","expiration_date":"12/34","external_id":"caf\u00e9"}`:                        {422, "validation.failed"},
 		strings.Repeat(" ", maxRawBody):                                                                            {413, "body.too_large"},
 	} {
 		a := b.do("POST", rawCardPath, body)
