@@ -115,9 +115,15 @@ func (n *notice) take() (int, error) {
 	return len(methods), nil
 }
 
+// subject is a payment method that a notice is about.
+type subject struct {
+	id     domain.MethodID
+	stream string
+}
+
 // methods finds the payment methods that the notice's token stands behind: of
 // several customers, perhaps.
-func (n *notice) methods() (found []projections.MethodRow, err error) {
+func (n *notice) methods() (found []subject, err error) {
 	if n.Token == "" {
 		return nil, nil
 	}
@@ -138,8 +144,7 @@ func (n *notice) methods() (found []projections.MethodRow, err error) {
 				return nil, err
 			}
 			if ok {
-				row.JSON = []byte(m.ID)
-				found = append(found, row)
+				found = append(found, subject{m.ID, row.Stream})
 			}
 		}
 		if page.Next == "" {
@@ -151,17 +156,16 @@ func (n *notice) methods() (found []projections.MethodRow, err error) {
 
 // takeMethod executes the command for one payment method, once for each event of
 // the provider. A refusal is the ledger's answer, not a fault of the provider's.
-func (n *notice) takeMethod(row projections.MethodRow) error {
-	id := domain.MethodID(row.JSON)
-	customer, err := n.call.customerNow(row.Stream)
+func (n *notice) takeMethod(about subject) error {
+	customer, err := n.call.customerNow(about.stream)
 	if err != nil {
 		return err
 	}
-	m, ok := customer.Methods[id]
+	m, ok := customer.Methods[about.id]
 	if !ok {
 		return nil
 	}
-	_, err = n.execute(row.Stream, string(id), func(ctx context.Context) (domain.Command, error) {
+	_, err = n.execute(about.stream, string(about.id), func(ctx context.Context) (domain.Command, error) {
 		policy, err := n.call.policy(ctx)
 		if err != nil {
 			return nil, err
