@@ -167,6 +167,7 @@ func (h *history) clockCatchesUp(now time.Time) {
 		if due, ok := m.ExpiryDue(policy.ExpiryWindowsDays); ok && !due.After(now) {
 			h.t.Fatalf("at %s the clock has looked at %s, and yet something is due since %s", now, id, due)
 		}
+		h.dueIsWhenItSpeaks(id, policy)
 		if m.Status != StatusActive && m.Status != StatusPaused || m.ExpiresAt.IsZero() {
 			continue
 		}
@@ -178,5 +179,27 @@ func (h *history) clockCatchesUp(now time.Time) {
 				h.t.Fatalf("the window of %d days of %s, which expires at %s, was missed at %s", days, id, m.ExpiresAt, now)
 			}
 		}
+	}
+}
+
+// dueIsWhenItSpeaks: the clock has nothing to say of a method an instant before
+// the one that ExpiryDue tells, and something at it.
+func (h *history) dueIsWhenItSpeaks(id MethodID, policy Policy) {
+	says := func(at time.Time) bool {
+		events, err := h.state.Decide(MarkExpiry{MethodID: id, Policy: policy}, at)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		return len(events) > 0
+	}
+	due, ok := h.state.Methods[id].ExpiryDue(policy.ExpiryWindowsDays)
+	if !ok {
+		if says(time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)) {
+			h.t.Fatalf("nothing will ever be due of %s, and yet the clock speaks", id)
+		}
+		return
+	}
+	if says(due.Add(-time.Millisecond)) || !says(due) {
+		h.t.Fatalf("%s is due on %s; the clock speaks before: %v, then: %v", id, due, says(due.Add(-time.Millisecond)), says(due))
 	}
 }
