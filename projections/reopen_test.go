@@ -148,7 +148,7 @@ func TestViewsOfAnotherLedgerAreRefused(t *testing.T) {
 	}
 }
 
-// One flipped byte in a table: the answer is right, or an error; and the next
+// One flipped byte in a table or a file of values: the answer is right, or an error; and the next
 // start heals it.
 func TestAFlippedByteIsNeverAWrongAnswer(t *testing.T) {
 	l := newLedger(t)
@@ -250,9 +250,9 @@ func flipByte(t *testing.T, fs vfs.FS, dir string, random *rand.Rand) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var tables []string
+	var tables []string // and the files of the large values
 	for _, name := range names {
-		if strings.HasSuffix(name, ".sst") {
+		if strings.HasSuffix(name, ".sst") || strings.HasSuffix(name, ".blob") {
 			tables = append(tables, fs.PathJoin(dir, name))
 		}
 	}

@@ -31,6 +31,7 @@ const (
 type chunkFile struct {
 	number   uint32 // of the log, as its chunks repeat it
 	manifest bool   // its chunks carry no log number
+	newest   bool   // no later log has begun
 }
 
 // chunk is a header that was found in a block.
@@ -104,8 +105,10 @@ func isZero(b []byte) bool { return len(bytes.TrimLeft(b, "\x00")) == 0 }
 // record at a time, so at most one record is not durable when power is lost,
 // and its chunks may reach the disk in any order. Hence a chunk after the
 // invalid one proves damage when it begins a record (the one before was
-// durable then), or when it says that the invalid place had been synced, and so
-// does the mark of a closed log. Middle and last chunks alone are a torn write.
+// durable then), or when it says that the invalid place had been synced. So does
+// the mark of a closed log, but not in the newest one: power may have been lost
+// while it was being closed. What was acknowledged there is held by the floor.
+// Middle and last chunks alone are a torn write.
 func (f chunkFile) scan(r io.Reader) (chain, error) {
 	s := scanner{chunkFile: f}
 	buf := make([]byte, blockSize)
@@ -180,7 +183,7 @@ func (s *scanner) search(b []byte, i int) {
 		if b[i] != 0 && s.mark != 0 && at >= s.mark+logChunk {
 			s.mark = 0
 		}
-		if s.closed(b[i:]) {
+		if !s.newest && s.closed(b[i:]) {
 			if s.mark = at; at == s.expected {
 				s.beyond, s.proof = at, "the mark of a closed log"
 			}

@@ -37,19 +37,51 @@ func (s *Store) inspect(manifest string) (t torn, err error) {
 	if err != nil {
 		return t, err
 	}
+	logs, newest := map[string]chunkFile{}, uint32(0)
 	for _, name := range names {
 		digits, isLog := strings.CutSuffix(name, ".log")
 		number, err := strconv.ParseUint(digits, 10, 64)
 		if !isLog || err != nil {
 			continue
 		}
-		if _, err := s.inspectFile(name, chunkFile{number: uint32(number)}, &t); err != nil {
+		f := chunkFile{number: uint32(number)}
+		begun, err := s.begun(name, f)
+		if err != nil {
+			return t, err
+		}
+		if logs[name] = f; begun {
+			newest = max(newest, f.number)
+		}
+	}
+	for name, f := range logs {
+		f.newest = f.number >= newest
+		if _, err := s.inspectFile(name, f, &t); err != nil {
 			return t, err
 		}
 	}
 	clean, err := s.inspectFile(s.opt.FS.PathBase(manifest), chunkFile{manifest: true}, &t)
 	t.manifest = !clean
 	return t, err
+}
+
+// begun tells whether a log begins with a valid chunk: then the one before it was
+// closed and synced.
+func (s *Store) begun(name string, f chunkFile) (bool, error) {
+	path := s.opt.FS.PathJoin(s.dir, name)
+	file, err := s.opt.FS.Open(path, vfs.SequentialReadsOption)
+	if err != nil {
+		return false, err
+	}
+	block := make([]byte, blockSize)
+	n, err := io.ReadFull(file, block)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil
+	}
+	if err := errors.Join(err, file.Close()); err != nil {
+		return false, fmt.Errorf("reading %s: %w", path, err)
+	}
+	_, ok := f.at(block[:n])
+	return ok, nil
 }
 
 func (s *Store) inspectFile(name string, f chunkFile, t *torn) (clean bool, err error) {
