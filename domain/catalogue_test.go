@@ -143,7 +143,7 @@ func (s source) add(f *ast.FuncDecl) {
 		case *ast.TypeAssertExpr:
 			s.switched[name][typeName(n.Type)] = true
 		case *ast.IndexExpr:
-			if typeName(n.X) == "read" && name == "decode" {
+			if typeName(n.X) == "read" && strings.HasPrefix(name, "decode") {
 				s.decoded[typeName(n.Index)] = true
 			}
 		}

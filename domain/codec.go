@@ -94,6 +94,15 @@ func decode(name string, data []byte) (Event, error) {
 		return read[KeyRevoked](data)
 	case LedgerCreated{}.StoredName():
 		return read[LedgerCreated](data)
+	default:
+		return decodeInstrument(name, data)
+	}
+}
+
+// decodeInstrument reads events about what stands behind a method, and about its
+// uses.
+func decodeInstrument(name string, data []byte) (Event, error) {
+	switch name {
 	case VerificationRequested{}.StoredName():
 		return read[VerificationRequested](data)
 	case VerificationStarted{}.StoredName():
@@ -134,6 +143,14 @@ func decode(name string, data []byte) (Event, error) {
 		return read[SubscriptionDeleted](data)
 	case SubscriptionClaimed{}.StoredName():
 		return read[SubscriptionClaimed](data)
+	default:
+		return decodeSetup(name, data)
+	}
+}
+
+// decodeSetup reads events of setup intents and of the test clock.
+func decodeSetup(name string, data []byte) (Event, error) {
+	switch name {
 	case SetupIntentCreated{}.StoredName():
 		return read[SetupIntentCreated](data)
 	case SetupIntentProcessing{}.StoredName():

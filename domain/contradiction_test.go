@@ -11,27 +11,47 @@ func attachedAs(id MethodID) MethodAttached {
 	return MethodAttached{MethodID: id, Organization: "acme", Customer: "cus_1", Status: StatusActive}
 }
 
-func TestAHistoryThatBreaksAPromiseIsNamed(t *testing.T) {
+// brokenPromises are histories, what cannot follow them, and the promise it breaks.
+// The stream is that of a customer where none is named.
+type brokenPromises map[string]struct {
+	stream  string
+	history []Event
+	next    Event
+	promise string
+}
+
+func (rows brokenPromises) check(t *testing.T) {
+	t.Helper()
+	for name, row := range rows {
+		stream := row.stream
+		if stream == "" {
+			stream = "customer-acme+cus_1"
+		}
+		s := NewState(stream)
+		for _, e := range row.history {
+			if err := Contradiction(s, e); err != nil {
+				t.Fatalf("%s: the history is broken already: %v", name, err)
+			}
+			s.Evolve(e, time.Unix(1, 0))
+		}
+		var broken *BrokenHistoryError
+		if err := Contradiction(s, row.next); !errors.As(err, &broken) || broken.Promise != row.promise {
+			t.Errorf("%s: %v, want a broken promise: %s", name, err, row.promise)
+		} else if !strings.Contains(broken.Error(), row.next.StoredName()) || !strings.Contains(broken.Error(), row.promise) {
+			t.Errorf("%s: the error %q does not name the event and the promise", name, broken)
+		}
+	}
+}
+
+func TestAHistoryThatBreaksAPromiseAboutAMethodIsNamed(t *testing.T) {
 	a, b := attachedAs("pm_a"), attachedAs("pm_b")
 	toA := DefaultChanged{To: "pm_a"}
 	gone := []Event{a, MethodDetached{MethodID: "pm_a"}}
-	key := KeyCreated{Key: APIKey{ID: "k1"}}
 	foreign := attachedAs("pm_a")
 	foreign.Organization = "umbrella"
 	stray := attachedAs("pm_a")
 	stray.Customer = "cus_2"
-	uses := SubscriptionUpdated{Subscription: "s", Status: "active", MethodID: "pm_a", Taken: "pm_a"}
-	asked := VerificationRequested{MethodID: "pm_a"}
-	begun := VerificationStarted{MethodID: "pm_a", Kind: EvidenceMicroDeposits}
-	wrong := VerificationAttemptFailed{MethodID: "pm_a", Named: NamedAmounts}
-	intent, over := SetupIntentCreated{SetupIntentID: "seti_1"}, SetupIntentCanceled{SetupIntentID: "seti_1"}
-	claim := SubscriptionClaimed{Subscription: "s", Customer: "cus_1"}
-	for name, row := range map[string]struct {
-		stream  string
-		history []Event
-		next    Event
-		promise string
-	}{
+	brokenPromises{
 		"attached twice":            {"", []Event{a}, a, promiseAttachedOnce},
 		"attached after its end":    {"", gone, a, promiseAttachedOnce},
 		"of another organization":   {"", nil, foreign, promiseOwnStream},
@@ -55,7 +75,19 @@ func TestAHistoryThatBreaksAPromiseIsNamed(t *testing.T) {
 		"default taken from nobody": {"", []Event{a}, DefaultChanged{From: "pm_a"}, promiseOneDefault},
 		"default that is no change": {"", []Event{a, toA}, DefaultChanged{From: "pm_a", To: "pm_a"}, promiseOneDefault},
 		"default detached":          {"", []Event{a, toA}, MethodDetached{MethodID: "pm_a"}, promiseDefaultStays},
+	}.check(t)
+}
 
+func TestAHistoryThatBreaksAPromiseAboutAUseAVerificationOrAnIntentIsNamed(t *testing.T) {
+	a := attachedAs("pm_a")
+	gone := []Event{a, MethodDetached{MethodID: "pm_a"}}
+	uses := SubscriptionUpdated{Subscription: "s", Status: "active", MethodID: "pm_a", Taken: "pm_a"}
+	asked := VerificationRequested{MethodID: "pm_a"}
+	begun := VerificationStarted{MethodID: "pm_a", Kind: EvidenceMicroDeposits}
+	wrong := VerificationAttemptFailed{MethodID: "pm_a", Named: NamedAmounts}
+	intent, over := SetupIntentCreated{SetupIntentID: "seti_1"}, SetupIntentCanceled{SetupIntentID: "seti_1"}
+	claim := SubscriptionClaimed{Subscription: "s", Customer: "cus_1"}
+	brokenPromises{
 		"detached while in use":       {"", []Event{a, uses}, MethodDetached{MethodID: "pm_a"}, promiseUsedStays},
 		"use of the unknown":          {"", nil, uses, promiseKnown},
 		"name of the unknown":         {"", nil, SubscriptionUpdated{Subscription: "s", Status: "canceled", MethodID: "pm_a"}, promiseKnown},
@@ -87,7 +119,13 @@ func TestAHistoryThatBreaksAPromiseIsNamed(t *testing.T) {
 		"claim of another":            {"subscription-acme+t", nil, claim, promiseClaimOnce},
 		"method among claims":         {"subscription-acme+s", nil, a, promiseOwnStream},
 		"clock that goes back":        {"organization-acme", []Event{TestClockSet{Now: time.Unix(9, 0)}}, TestClockSet{Now: time.Unix(8, 0)}, promiseClockForward},
+	}.check(t)
+}
 
+func TestAHistoryThatBreaksAPromiseAboutAnOrganizationIsNamed(t *testing.T) {
+	a := attachedAs("pm_a")
+	key := KeyCreated{Key: APIKey{ID: "k1"}}
+	brokenPromises{
 		"key among customers":  {"", nil, key, promiseOwnStream},
 		"method among keys":    {"organization-acme", nil, a, promiseOwnStream},
 		"another organization": {"organization-acme", nil, OrganizationCreated{Organization: "umbrella", Mode: ModeTest}, promiseOwnStream},
@@ -95,25 +133,7 @@ func TestAHistoryThatBreaksAPromiseIsNamed(t *testing.T) {
 		"key twice":            {"organization-acme", []Event{key}, key, promiseKeyIssuedOnce},
 		"revoked before":       {"organization-acme", nil, KeyRevoked{KeyID: "k1"}, promiseKeyRevoked},
 		"revoked twice":        {"organization-acme", []Event{key, KeyRevoked{KeyID: "k1"}}, KeyRevoked{KeyID: "k1"}, promiseKeyRevoked},
-	} {
-		stream := row.stream
-		if stream == "" {
-			stream = "customer-acme+cus_1"
-		}
-		s := NewState(stream)
-		for _, e := range row.history {
-			if err := Contradiction(s, e); err != nil {
-				t.Fatalf("%s: the history is broken already: %v", name, err)
-			}
-			s.Evolve(e, time.Unix(1, 0))
-		}
-		var broken *BrokenHistoryError
-		if err := Contradiction(s, row.next); !errors.As(err, &broken) || broken.Promise != row.promise {
-			t.Errorf("%s: %v, want a broken promise: %s", name, err, row.promise)
-		} else if !strings.Contains(broken.Error(), row.next.StoredName()) || !strings.Contains(broken.Error(), row.promise) {
-			t.Errorf("%s: the error %q does not name the event and the promise", name, broken)
-		}
-	}
+	}.check(t)
 }
 
 func TestWhatCannotContradictIsFine(t *testing.T) {
