@@ -3,10 +3,8 @@ package api
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/pmledger/pmledger/domain"
 	"github.com/pmledger/pmledger/eventstore"
@@ -22,6 +20,9 @@ type attachment struct {
 	provider string
 	gateway  gateway.Gateway
 	imported bool // the facts are the caller's
+
+	card        *gateway.RawCard // instead of a token
+	unsupported bool             // the gateway does not take it
 }
 
 // attachMethod answers POST /v1/customers/{customer_id}/payment-methods.
@@ -82,8 +83,9 @@ func (c *call) attach(a *attachment) error {
 			id = c.Secrets.derivedMethodID(c.who.organization, c.key)
 		}
 	}
-	result, err := c.execute(domain.CustomerStream(c.who.organization, a.customer, id), func(ctx context.Context) (domain.Command, error) {
-		return a.command(ctx, id)
+	stream := a.stream(id)
+	result, err := c.execute(stream, func(ctx context.Context) (domain.Command, error) {
+		return a.command(ctx, stream, id)
 	})
 	if err != nil {
 		return err
@@ -93,6 +95,12 @@ func (c *call) attach(a *attachment) error {
 		c.answer.Header()["Location"] = []string{"/v1/payment-methods/" + string(id)}
 	}
 	return c.written(status, result, id)
+}
+
+// stream is where the customer's payment methods stand, or that of a method
+// without a customer.
+func (a *attachment) stream(id domain.MethodID) string {
+	return domain.CustomerStream(a.call.who.organization, a.customer, id)
 }
 
 // attached reads the outcome from the command's own records, so that a repeat has
@@ -113,14 +121,8 @@ func attached(result eventstore.Result) (status int, id domain.MethodID) {
 // server's gateways, or the organization.
 func (a *attachment) check() error {
 	c := a.call
-	a.provider = c.DefaultGateway
-	if a.Provider != nil {
-		a.provider = *a.Provider
-	}
-	known := false
-	if a.gateway, known = c.Gateways[a.provider]; !known {
-		c.add("body.provider", "is not the name of a gateway of this server")
-	}
+	var forbidden error
+	a.provider, a.gateway, forbidden = c.gatewayOf(a.Provider)
 	if a.customer == "" && a.SetAsDefault != nil && *a.SetAsDefault {
 		c.add("body.set_as_default", "needs a customer")
 	}
@@ -128,20 +130,17 @@ func (a *attachment) check() error {
 		a.Fingerprint.Value != nil || a.Country.Value != nil
 	if a.imported {
 		if !c.who.has(ScopeMethodsImport) {
-			return forbidden(ScopeMethodsImport)
+			return lacksScope(ScopeMethodsImport)
 		}
 		a.checkFacts()
 	}
-	if err := a.checkRedirect(); err != nil {
+	if err := c.checkRedirect(a.RedirectURL); err != nil {
 		return err
 	}
 	if err := c.checked(); err != nil {
 		return err
 	}
-	if c.testOnly[a.provider] && c.who.mode != domain.ModeTest {
-		return domain.Refuse(domain.CodeForbidden, "the gateway %s is for test organizations only", a.provider)
-	}
-	return nil
+	return forbidden
 }
 
 // checkFacts: facts must be those of the type they come with.
@@ -165,68 +164,37 @@ func (a *attachment) checkFacts() {
 	}
 }
 
-// checkRedirect: when the organization names the hosts it returns buyers to, no
-// other is taken.
-func (a *attachment) checkRedirect() error {
-	if a.RedirectURL.Value == nil {
-		return nil
-	}
-	organization, err := a.call.organization(a.call.request.Context())
-	if err != nil {
-		return err
-	}
-	u, err := url.Parse(*a.RedirectURL.Value)
-	hosts := organization.Settings.RedirectHosts
-	if err != nil || len(hosts) > 0 && !slices.Contains(hosts, strings.ToLower(u.Hostname())) {
-		a.call.add("body.redirect_url", "must be on a host that the organization allows")
-	}
-	return nil
-}
-
-// gatewayTimeout bounds a look-up: other commands on the customer wait for it.
-const gatewayTimeout = 10 * time.Second
-
 // command looks up what the token stands for and makes the command. It is called
 // once at most, and not for a repeat: so the provider is not asked twice.
-func (a *attachment) command(ctx context.Context, id domain.MethodID) (domain.Command, error) {
+func (a *attachment) command(ctx context.Context, stream string, id domain.MethodID) (domain.Command, error) {
 	c := a.call
 	policy, err := c.policy(ctx)
 	if err != nil {
 		return nil, err
 	}
-	facts := gateway.Instrument{Facts: a.facts(), Holder: a.BankAccount.or(BankAccountFacts{}).holder(), Email: textOf(a.Wallet.or(WalletFacts{}).Email)}
-	from := "caller"
-	if !a.imported {
-		from = "gateway"
-		ctx, cancel := context.WithTimeout(ctx, gatewayTimeout)
-		defer cancel()
-		request := gateway.LookupRequest{Organization: c.who.organization, Customer: a.customer, Token: a.token, IdempotencyKey: c.key}
-		if facts, err = a.gateway.Lookup(ctx, request); err != nil {
-			return nil, c.gatewayRefusal(a.provider, err)
-		}
-	}
-	if facts.NeedsApproval {
-		c.add("body.token", "needs the buyer's approval: use a setup intent")
-		return nil, c.checked()
-	}
 	if id == "" {
 		id = domain.NewMethodID(c.NewID())
 	}
-	return domain.AttachMethod{
+	cmd := domain.AttachMethod{
 		MethodID: id, Type: a.Type, Provider: a.provider, ProviderID: a.token, ExternalID: a.ExternalID.or(""),
 		Paused: a.Status != nil && *a.Status == domain.StatusPaused, SetAsDefault: a.SetAsDefault != nil && *a.SetAsDefault,
-		Personal: domain.Personal{BillingAddress: addressOf(a.Billing.Value), Metadata: metadataOf(a.Metadata.Value), Holder: facts.Holder, Email: facts.Email},
-		Facts:    facts.Facts, FactsFrom: from, Policy: policy,
-	}, nil
-}
-
-// gatewayRefusal logs what the provider said, and gives the client its kind.
-func (c *call) gatewayRefusal(provider string, err error) error {
-	refusal := gateway.Refusal(err)
-	if domain.CodeOf(refusal) == domain.CodeGatewayUnavailable {
-		c.Logger.Warn("a gateway did not answer", "request_id", c.id, "gateway", provider, "error", err)
+		Personal: domain.Personal{BillingAddress: addressOf(a.Billing.Value), Metadata: metadataOf(a.Metadata.Value)},
+		Policy:   policy,
 	}
-	return refusal
+	if a.imported {
+		cmd.Facts, cmd.FactsFrom = a.facts(), "caller"
+		cmd.Personal.Holder, cmd.Personal.Email = a.BankAccount.or(BankAccountFacts{}).holder(), textOf(a.Wallet.or(WalletFacts{}).Email)
+		return cmd, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, gatewayTimeout)
+	defer cancel()
+	cmd.FactsFrom = "gateway"
+	if a.card != nil {
+		err = a.tokenize(ctx, &cmd, c.gatewayKey(stream))
+	} else {
+		err = a.ask(ctx, &cmd, c.gatewayKey(stream))
+	}
+	return cmd, err
 }
 
 // facts are the display facts on the caller's word.

@@ -18,6 +18,9 @@ type principal struct {
 	keyID        string
 	scopes       []string // nil with every
 	every        bool     // scope
+	// intent: the only setup intent that is spoken of, for who shows its client
+	// secret instead of a key.
+	intent domain.SetupIntentID
 }
 
 func (p *principal) has(scope string) bool { return p.every || slices.Contains(p.scopes, scope) }
@@ -26,6 +29,15 @@ func (p *principal) has(scope string) bool { return p.every || slices.Contains(p
 // key, the answer is the same.
 func (c *call) authenticate() error {
 	text := credential(c.request.Header.Get("Authorization"))
+	if secret := c.request.Header.Get(secretHeader); c.clientSide && text == "" && secret != "" {
+		known, err := c.clientOf(secret)
+		if err != nil {
+			return err
+		}
+		if known {
+			return nil
+		}
+	}
 	if text != "" {
 		known, err := c.principalOf(text)
 		if err != nil {

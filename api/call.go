@@ -38,6 +38,9 @@ type call struct {
 	reason  string
 	trace   string
 	seen    eventstore.Position // what the answer reflects
+
+	commandID string               // of the command that execute runs
+	home      *domain.Organization // of the caller, once it is read
 }
 
 // Header values that every answer shares. net/http only reads them.
@@ -76,7 +79,14 @@ func (s *Server) run(ec echo.Context, r *route, refused error) {
 // serve checks the request in the order in which a client can mend it: who asks,
 // how often, what for, and then everything it says, all at once.
 func (c *call) serve(ec echo.Context) error {
+	if c.clientSide && c.allowPages() {
+		return nil
+	}
 	if c.scope == scopePublic {
+		c.readPath(ec)
+		if len(c.parameters) > 0 {
+			c.readQuery()
+		}
 		return c.handle(c)
 	}
 	if err := c.authenticate(); err != nil {
@@ -86,18 +96,24 @@ func (c *call) serve(ec echo.Context) error {
 		return err
 	}
 	if !c.who.has(c.scope) {
-		return forbidden(c.scope)
+		return lacksScope(c.scope)
 	}
 	c.readPath(ec)
 	c.readQuery()
 	c.readHeaders()
+	if c.who.intent != "" && c.who.intent != domain.SetupIntentID(c.params[0]) {
+		return setupIntentNotFound()
+	}
+	if c.ownBody {
+		return c.handle(c)
+	}
 	if err := c.readBody(); err != nil {
 		return err
 	}
 	return c.handle(c)
 }
 
-func forbidden(scope string) error {
+func lacksScope(scope string) error {
 	return domain.Refuse(domain.CodeForbidden, "the API key lacks the scope %s", scope)
 }
 

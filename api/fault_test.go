@@ -146,7 +146,7 @@ type counting struct {
 	panics  atomic.Bool
 }
 
-func (g *counting) Lookup(ctx context.Context, r gateway.LookupRequest) (gateway.Instrument, error) {
+func (g *counting) Lookup(ctx context.Context, r gateway.Request) (gateway.Instrument, error) {
 	g.lookups.Add(1)
 	if g.panics.Load() {
 		panic("the token is " + r.Token)

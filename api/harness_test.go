@@ -36,6 +36,9 @@ type bench struct {
 	log     *safeBuffer
 	clock   *clock
 	random  io.Reader
+	sandbox *sandbox.Gateway
+	worker  *projections.Worker
+	expiry  *projections.ExpiryClock
 
 	stopViews func() // from then on the views stay where they are
 }
@@ -124,21 +127,61 @@ func newBenchOn(t testing.TB, store eventstore.Store, change ...func(*Options)) 
 	if b.secrets, err = NewSecrets([]byte(strings.Repeat("s", SecretSize))); err != nil {
 		t.Fatal(err)
 	}
+	b.sandbox = &sandbox.Gateway{Key: b.secrets.Sandbox, Now: b.clock.Now}
 	o := Options{
-		Ledger: b.ledger, Views: b.views, Gateways: map[string]gateway.Gateway{"sandbox": sandbox.Gateway{}},
+		Ledger: b.ledger, Views: b.views, Gateways: map[string]gateway.Gateway{"sandbox": b.sandbox},
 		DefaultGateway: "sandbox", TestGateways: []string{"sandbox"}, Secrets: b.secrets,
 		Logger: slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:    b.clock.Now, NewID: newID, Random: &countingReader{}, DevKey: devKey, WaitTimeout: 5 * time.Second,
+		PublicURL: "https://ledger.test", WebhookSecrets: func(string, string) string { return webhookSecret },
 	}
 	for _, f := range change {
 		f(&o)
 	}
 	b.random = o.Random
+	b.work(&o)
 	if b.server, err = New(o); err != nil {
 		t.Fatal(err)
 	}
 	b.handler = b.server.Handler()
 	return b
+}
+
+// webhookSecret signs the webhooks of the tests.
+const webhookSecret = "whsec_test"
+
+// work gives the bench a worker and an expiry clock, which act when settle says so.
+func (b *bench) work(o *Options) {
+	policy := projections.LedgerPolicy(b.ledger, b.clock.Now, 1000)
+	b.worker = projections.NewWorker(projections.WorkerOptions{
+		Views: b.views, Ledger: b.ledger, Gateways: o.Gateways, Policy: policy, ReturnURL: b.secrets.ReturnURL(o.PublicURL), Logger: o.Logger, Now: b.clock.Now,
+	})
+	b.expiry = projections.NewExpiryClock(projections.ClockOptions{Views: b.views, Ledger: b.ledger, Policy: policy, Logger: o.Logger, Now: b.clock.Now})
+	if o.Worker == nil {
+		o.Worker = b.worker
+	}
+}
+
+// settle does all that is due: at gateways, and by time. What a gateway does not
+// answer stays due.
+func (b *bench) settle() {
+	b.t.Helper()
+	for did := true; did; {
+		head, err := b.ledger.Head(b.t.Context())
+		if err == nil {
+			err = b.views.Wait(b.t.Context(), head)
+		}
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		// A minute later, so that what Do might still be busy with is due.
+		worked, _, _ := b.worker.Step(b.t.Context(), b.clock.Now().Add(time.Minute))
+		expired, _, err := b.expiry.Step(b.t.Context(), b.clock.Now())
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		did = worked || expired
+	}
 }
 
 // countingReader gives bytes that differ and are the same in every run.

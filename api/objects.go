@@ -40,7 +40,7 @@ type PaymentMethod struct {
 	ProviderID     string                    `json:"provider_id" doc:"The gateway's token"`
 	Replacement    Replacement               `json:"replacement"`
 	LastReplacedAt *time.Time                `json:"last_replaced_at"`
-	NextAction     orNull[map[string]any]    `json:"next_action"`
+	NextAction     orNull[NextAction]        `json:"next_action" doc:"What the customer has to do"`
 	InUseBy        []string                  `json:"in_use_by" nullable:"false"`
 	CreatedAt      time.Time                 `json:"created_at"`
 	UpdatedAt      time.Time                 `json:"updated_at"`
@@ -95,6 +95,27 @@ type Mandate struct {
 	Status     string     `json:"status"`
 	AcceptedAt *time.Time `json:"accepted_at"`
 	ExpiresAt  *time.Time `json:"expires_at"`
+}
+
+// NextAction is what a customer has to do before a payment method can be used or
+// is verified.
+type NextAction struct {
+	Type     domain.ActionType       `json:"type" enum:"redirect,verify_with_microdeposits,use_provider_sdk"`
+	Redirect orNull[ApprovalAddress] `json:"redirect" doc:"With redirect"`
+	Deposits orNull[AwaitedDeposits] `json:"verify_with_microdeposits" doc:"With verify_with_microdeposits"`
+	SDK      any                     `json:"use_provider_sdk" doc:"With use_provider_sdk: what the provider's own library takes; null in events"`
+}
+
+// ApprovalAddress is where the customer approves.
+type ApprovalAddress struct {
+	URL    *string `json:"url" doc:"null in events"`
+	Target *string `json:"target" doc:"any or new_window"`
+}
+
+// AwaitedDeposits are micro-deposits on their way.
+type AwaitedDeposits struct {
+	ArrivalDate *string `json:"arrival_date" example:"2034-06-03"`
+	Named       *string `json:"microdeposit_type" enum:"amounts,descriptor_code" doc:"What the customer will find, and has to name"`
 }
 
 // Replacement tells whether the account updater has new details.

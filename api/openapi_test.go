@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/pmledger/pmledger/domain"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -74,8 +78,29 @@ func TestOpenAPIDocumentListsEveryRouteWithItsScopeAndCodes(t *testing.T) {
 
 // Every example in the document must be accepted by the call it stands at.
 func TestOpenAPIExamplesAreAccepted(t *testing.T) {
-	b := newBench(t)
-	method := idIn(b.want(201, b.do("POST", "/v1/customers/cus_9/payment-methods", `{"type":"card","token":"tok_amex"}`)).body)
+	b := newBench(t, func(o *Options) { o.RawCards = true })
+	b.key(DevOrganization, domain.ModeTest) // which makes the organization
+	attach := func(customer, body string) string {
+		t.Helper()
+		return idIn(b.want(201, b.do("POST", "/v1/customers/"+customer+"/payment-methods", body)).body)
+	}
+	account := func() string {
+		t.Helper()
+		id := attach(strings.ReplaceAll(t.Name(), "Test", "cus")+fmt.Sprint(b.clock.Now().UnixNano()), `{"type":"bank_account","token":"ba_us"}`)
+		b.clock.add(time.Second) // for another customer
+		b.want(202, b.do("POST", "/v1/payment-methods/"+id+"/verify", ""))
+		return id
+	}
+	ids := map[string]func() string{
+		"/verify/confirm": account, "/verify/resend": account,
+		"/payment-methods/": func() string {
+			return attach("cus_9", `{"type":"card","token":"tok_amex_fp_`+fmt.Sprint(b.clock.Now().Unix())+`"}`)
+		},
+		"/setup-intents/": func() string {
+			return idIn(b.want(201, b.do("POST", "/v1/setup-intents", `{"customer_id":"cus_8"}`)).body)
+		},
+		"/subscriptions/": func() string { return "sub_1" },
+	}
 	for path, item := range openDocument(t, b)["paths"].(map[string]any) {
 		for verb, o := range item.(map[string]any) {
 			body, ok := o.(map[string]any)["requestBody"].(map[string]any)
@@ -83,7 +108,14 @@ func TestOpenAPIExamplesAreAccepted(t *testing.T) {
 				continue
 			}
 			example, _ := json.Marshal(body["content"].(map[string]any)["application/json"].(map[string]any)["example"])
-			target := strings.NewReplacer("{customer_id}", "cus_1", "{id}", method).Replace(path)
+			id := ""
+			for _, part := range []string{"/verify/confirm", "/verify/resend", "/payment-methods/", "/setup-intents/", "/subscriptions/"} {
+				if id == "" && strings.Contains(path, part) && strings.Contains(path, "{id}") {
+					id = ids[part]()
+				}
+			}
+			b.clock.add(time.Second)
+			target := strings.NewReplacer("{customer_id}", "cus_1", "{id}", id).Replace(path)
 			if a := b.do(strings.ToUpper(verb), target, string(example)); a.status >= 300 {
 				t.Errorf("%s %s with %s: %d %s", verb, path, example, a.status, a.body)
 			}
@@ -131,6 +163,17 @@ func TestDocumentedObjectsAreTheServedOnes(t *testing.T) {
 	compare("Wallet", member(b.do("POST", "/v1/customers/cus_1/payment-methods", `{"type":"paypal","token":"paypal_demo"}`).body, "wallet"))
 	compare("Organization", b.do("GET", "/v1/organization", "").body)
 	compare("IssuedKey", b.do("POST", "/v1/api-keys", `{"scopes":["keys.admin"]}`).body)
+	deposits := b.want(202, b.do("POST", "/v1/payment-methods/"+idIn(b.do("POST", "/v1/customers/cus_1/payment-methods", `{"type":"bank_account","token":"ba_us"}`).body)+"/verify", ""))
+	compare("NextAction", member(deposits.body, "next_action"))
+	compare("AwaitedDeposits", member(member(deposits.body, "next_action"), "verify_with_microdeposits"))
+	approval := b.want(201, b.do("POST", "/v1/customers/cus_1/payment-methods", `{"type":"card","token":"tok_amex_3ds"}`))
+	compare("ApprovalAddress", member(member(approval.body, "next_action"), "redirect"))
+	compare("Replacement", member(approval.body, "replacement"))
+	intent := b.want(201, b.do("POST", "/v1/setup-intents", `{"customer_id":"cus_1","token":"tok_visa_declined","confirm":true}`))
+	compare("SetupIntent", intent.body)
+	compare("SetupError", member(intent.body, "last_error"))
+	compare("Subscription", b.want(200, b.do("PUT", "/v1/subscriptions/sub_1", `{"customer_id":"cus_1","status":"active"}`)).body)
+	compare("TestClock", b.want(200, b.do("GET", "/v1/test-clock", "")).body)
 	compare("Problem", strings.Replace(b.want(404, b.do("GET", "/nope", "")).body, `"request_id"`, `"in_use_by":[],"payment_method_id":"","request_id"`, 1))
 	var page struct{ Data []json.RawMessage }
 	if err := json.Unmarshal([]byte(b.do("GET", "/v1/events?type=customer.payment_method_attached", "").body), &page); err != nil || len(page.Data) == 0 {

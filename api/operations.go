@@ -61,7 +61,10 @@ func parameters(lists ...[]parameter) (all []parameter) {
 // operations are the calls by method and path.
 func operations() map[string]operation {
 	all := map[string]operation{}
-	for _, part := range []map[string]operation{attachOperations(), methodOperations(), eventOperations(), organizationOperations(), operatingOperations()} {
+	for _, part := range []map[string]operation{
+		attachOperations(), methodOperations(), verificationOperations(), setupIntentOperations(), subscriptionOperations(), eventOperations(),
+		organizationOperations(), operatingOperations(),
+	} {
 		for name, o := range part {
 			all[name] = o
 		}
@@ -77,7 +80,8 @@ func attachOperations() map[string]operation {
 	return map[string]operation{
 		"POST /v1/customers/:customer_id/payment-methods": {
 			id: "attachPaymentMethod", tag: "payment methods", summary: "Attach a payment method to a customer",
-			description: "Attaches the instrument behind a gateway's token. 201 with the new payment method; 200 with the existing one when the " +
+			description: "Attaches the instrument behind a gateway's token; with status pending when the gateway does not answer in time (it is asked " +
+				"again), or when the buyer has to approve first (next_action says where). 201 with the new payment method; 200 with the existing one when the " +
 				"customer has the same instrument already and the organization's duplicate_policy is return_existing (of the rest of the body only " +
 				"set_as_default is then honoured). The answer is durable: it is given after the event is on disk.",
 			body: reflect.TypeFor[AttachRequest](), answer: reflect.TypeFor[PaymentMethod](), statuses: []int{201, 200}, refusals: attachRefusals,

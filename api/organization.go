@@ -45,13 +45,18 @@ func timeOrNull(t time.Time) *time.Time {
 	return &utc
 }
 
-// organization is the caller's organization as it is now, folded from the log.
+// organization is the caller's organization as it is when the call first asks,
+// folded from the log.
 func (c *call) organization(ctx context.Context) (*domain.Organization, error) {
+	if c.home != nil {
+		return c.home, nil
+	}
 	state, _, err := c.Ledger.State(ctx, domain.OrganizationStream(c.who.organization))
 	if err != nil {
 		return nil, err
 	}
-	return state.(*domain.Organization), nil
+	c.home = state.(*domain.Organization)
+	return c.home, nil
 }
 
 // policy is what the organization has chosen, as it stands now.

@@ -44,11 +44,16 @@ func TestCardNumbersAreRefusedInEveryTextOfABody(t *testing.T) {
 	target := map[string]string{
 		"/v1/customers/:customer_id/payment-methods": "/v1/customers/cus_1/payment-methods", "/v1/payment-methods": "/v1/payment-methods",
 		"/v1/payment-methods/:id": "/v1/payment-methods/" + method, "/v1/payment-methods/:id/default": "/v1/payment-methods/" + method + "/default",
-		"/v1/organization": "/v1/organization", "/v1/api-keys": "/v1/api-keys",
+		"/v1/organization": "/v1/organization", "/v1/api-keys": "/v1/api-keys", "/v1/setup-intents": "/v1/setup-intents",
+		"/v1/setup-intents/:id/confirm": "/v1/setup-intents/seti_1/confirm", "/v1/setup-intents/:id/cancel": "/v1/setup-intents/seti_1/cancel",
+		"/v1/subscriptions/:id": "/v1/subscriptions/sub_1", "/v1/test-clock": "/v1/test-clock",
+	}
+	for _, call := range []string{"verify", "verify/confirm", "verify/resend", "replace", "declines"} {
+		target["/v1/payment-methods/:id/"+call] = "/v1/payment-methods/" + method + "/" + call
 	}
 	places := 0
 	for _, r := range b.server.routes {
-		if r.shape == nil {
+		if r.shape == nil || r.ownBody {
 			continue
 		}
 		for _, path := range textPlaces(r.shape, nil) {

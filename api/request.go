@@ -95,7 +95,11 @@ func (c *call) readHeaders() {
 		c.add("header.Idempotency-Key", "must not be empty")
 	}
 	c.reason = c.headerText("Reason", maxReason)
-	if c.actor = c.headerText("Actor", maxActor); c.actor == "" {
+	c.actor = c.headerText("Actor", maxActor)
+	switch {
+	case c.who.intent != "":
+		c.actor, c.reason = clientActor, "" // a buyer's page does not say who it is
+	case c.actor == "":
 		c.actor = "api_key:" + c.who.keyID
 	}
 	trace := c.request.Header.Get("Traceparent")

@@ -11,6 +11,12 @@ type route struct {
 	scope  string // scopePublic for none; "" is no route at all
 	handle func(*call) error
 
+	// ownBody: the handler reads the body itself, before anything else can.
+	ownBody bool
+	// clientSide: the client secret of the setup intent in the path allows the
+	// call too, from any web page.
+	clientSide bool
+
 	operation
 	shape    *shape // of the body; nil: the call takes none
 	observed *routeMetrics
@@ -41,15 +47,32 @@ func routes(metrics bool) []*route {
 		{method: "PATCH", path: "/v1/payment-methods/:id", scope: ScopeMethodsWrite, handle: updateMethod},
 		{method: "DELETE", path: "/v1/payment-methods/:id", scope: ScopeMethodsWrite, handle: detachMethod},
 		{method: "POST", path: "/v1/payment-methods/:id/default", scope: ScopeMethodsWrite, handle: setDefault},
+		{method: "POST", path: "/v1/payment-methods/:id/verify", scope: ScopeMethodsWrite, handle: verifyMethod},
+		{method: "POST", path: "/v1/payment-methods/:id/verify/confirm", scope: ScopeMethodsWrite, handle: confirmVerification},
+		{method: "POST", path: "/v1/payment-methods/:id/verify/resend", scope: ScopeMethodsWrite, handle: resendDeposits},
+		{method: "POST", path: "/v1/payment-methods/:id/replace", scope: ScopeMethodsWrite, handle: replaceMethod},
+		{method: "POST", path: "/v1/payment-methods/:id/declines", scope: ScopeMethodsWrite, handle: reportDecline},
+		{method: "POST", path: "/v1/customers/:customer_id/payment-methods/raw-card", scope: ScopeMethodsRaw, handle: attachRawCard, ownBody: true},
+		{method: "POST", path: "/v1/setup-intents", scope: ScopeSetupIntentsWrite, handle: createSetupIntent},
+		{method: "GET", path: "/v1/setup-intents/:id", scope: ScopeSetupIntentsRead, handle: getSetupIntent, clientSide: true},
+		{method: "POST", path: "/v1/setup-intents/:id/confirm", scope: ScopeSetupIntentsWrite, handle: confirmSetupIntent, clientSide: true},
+		{method: "POST", path: "/v1/setup-intents/:id/cancel", scope: ScopeSetupIntentsWrite, handle: cancelSetupIntent},
+		{method: "GET", path: "/v1/setup-intents/:id/return", scope: scopePublic, handle: returnFromApproval},
+		{method: "PUT", path: "/v1/subscriptions/:id", scope: ScopeSubscriptionsWrite, handle: putSubscription},
+		{method: "GET", path: "/v1/subscriptions/:id", scope: ScopeSubscriptionsRead, handle: getSubscription},
+		{method: "DELETE", path: "/v1/subscriptions/:id", scope: ScopeSubscriptionsWrite, handle: deleteSubscription},
 		{method: "GET", path: "/v1/payment-methods/:id/history", scope: ScopeHistoryRead, handle: methodHistory},
 		{method: "GET", path: "/v1/events", scope: ScopeHistoryRead, handle: listEvents},
 		{method: "GET", path: "/v1/events/:id", scope: ScopeHistoryRead, handle: getEvent},
 		{method: "GET", path: "/v1/customers/:customer_id/default-payment-method", scope: ScopeMethodsRead, handle: getDefault},
 		{method: "GET", path: "/v1/organization", scope: ScopeOrganizationRead, handle: getOrganization},
 		{method: "PATCH", path: "/v1/organization", scope: ScopeOrganizationWrite, handle: updateOrganization},
+		{method: "GET", path: "/v1/test-clock", scope: ScopeOrganizationRead, handle: getTestClock},
+		{method: "POST", path: "/v1/test-clock", scope: ScopeOrganizationWrite, handle: setTestClock},
 		{method: "POST", path: "/v1/api-keys", scope: ScopeKeysAdmin, handle: createKey},
 		{method: "GET", path: "/v1/api-keys", scope: ScopeKeysAdmin, handle: listKeys},
 		{method: "DELETE", path: "/v1/api-keys/:id", scope: ScopeKeysAdmin, handle: revokeKey},
+		{method: "POST", path: "/v1/gateways/:name/:organization/webhooks", scope: scopePublic, handle: takeWebhook, ownBody: true},
 		{method: "GET", path: "/healthz", scope: scopePublic, handle: health},
 		{method: "GET", path: "/readyz", scope: scopePublic, handle: ready},
 		{method: "GET", path: "/openapi.json", scope: scopePublic, handle: openAPI},

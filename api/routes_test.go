@@ -10,13 +10,17 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pmledger/pmledger/domain"
 )
 
 func TestEveryRouteHasAScopeAndIsDeniedWithoutIt(t *testing.T) {
 	b := newBench(t)
-	public := []string{"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"}
+	public := []string{
+		"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs",
+		"/v1/setup-intents/:id/return", "/v1/gateways/:name/:organization/webhooks", // signed each in its own way
+	}
 	if len(operations()) != len(routes(true)) {
 		t.Errorf("%d operations for %d routes", len(operations()), len(routes(true)))
 	}
@@ -33,6 +37,7 @@ func TestEveryRouteHasAScopeAndIsDeniedWithoutIt(t *testing.T) {
 		if a.status != 403 || !strings.Contains(a.body, "lacks the scope "+r.scope) {
 			t.Errorf("%s %s without %s: %d %s", r.method, r.path, r.scope, a.status, a.body)
 		}
+		b.clock.add(time.Minute) // wrong keys are counted
 		if a := b.as("", r.method, target, ""); a.status != 401 {
 			t.Errorf("%s %s without a key: %d", r.method, r.path, a.status)
 		}
@@ -59,6 +64,9 @@ func TestTheRouterKnowsTheTableOnly(t *testing.T) {
 		method := registered.Method
 		if method == "HEAD" {
 			method = "GET"
+		}
+		if method == "OPTIONS" && slices.ContainsFunc(b.server.routes, func(r *route) bool { return r.clientSide && r.path == registered.Path }) {
+			continue // what a page asks first
 		}
 		if !slices.ContainsFunc(b.server.routes, func(r *route) bool { return r.method == method && r.path == registered.Path }) {
 			t.Errorf("%s %s is answered and not in the table", registered.Method, registered.Path)
@@ -106,7 +114,8 @@ func TestCodesHaveTheirDocumentedStatus(t *testing.T) {
 		"cursor.invalid": 422, "position.not_reached": 503, "storage.full": 507, "raw_card_data.disabled": 422, "subscription.not_found": 404,
 		"event.not_found": 404, "api_key.not_found": 404, "customer.too_many_methods": 409, "payment_method.not_found": 404,
 		"payment_method.in_use": 409, "payment_method.detached": 409, "payment_method.duplicate": 409, "payment_method.not_active": 409,
-		"conflict": 409, "idempotency_key.reused": 422, "validation.failed": 422, "pan_detected": 422, "precondition.failed": 412,
+		"setup_intent.not_found": 404, "setup_intent.invalid_state": 409, "subscription.customer_mismatch": 409, "verification.mismatch": 409,
+		"verification.expired": 409, "verification.attempts_exhausted": 409, "verification.not_pending": 409, "conflict": 409, "idempotency_key.reused": 422, "validation.failed": 422, "pan_detected": 422, "precondition.failed": 412,
 		"body.too_large": 413, "unauthorized": 401, "forbidden": 403, "rate_limited": 429, "gateway.declined": 402,
 		"gateway.unavailable": 502, "store.unavailable": 503, "internal": 500,
 	} {

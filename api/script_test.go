@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pmledger/pmledger/domain"
+	"github.com/pmledger/pmledger/gateway/sandbox"
 )
 
 // The scripts in testdata are conversations with the real handler, and meant to
@@ -22,6 +23,7 @@ import (
 //	@key reader acme test payment-methods.read     issue a key, called reader
 //	@as reader                                     use it from here on (demo: every scope)
 //	@clock 24h                                     let time pass
+//	@settle                                        let the worker and the expiry clock do what is due
 //
 //	POST /v1/customers/cus_1/payment-methods       a request: headers, then the body
 //	Idempotency-Key: k1
@@ -34,6 +36,7 @@ import (
 //
 // A body that is expected names the members that matter; lists are compared item
 // by item. {{=name}} keeps a text, {{name}} stands for it, {{*}} for any text.
+// {{signature}} signs the body of a webhook.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -46,7 +49,8 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := &script{t: t, bench: newBench(t), key: devKey, keys: map[string]string{"demo": devKey, "nobody": ""}, kept: map[string]string{}}
+			s := &script{t: t, bench: newBench(t, func(o *Options) { o.RawCards = true }), key: devKey, keys: map[string]string{"demo": devKey, "nobody": ""}, kept: map[string]string{}}
+			s.bench.key(DevOrganization, domain.ModeTest) // which makes the organization
 			s.run(string(text))
 		})
 	}
@@ -62,7 +66,7 @@ type script struct {
 	asked string
 }
 
-var requestLine = regexp.MustCompile(`^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/\S*)$`)
+var requestLine = regexp.MustCompile(`^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) ((?:/|\{\{)\S*)$`)
 
 func (s *script) run(text string) {
 	line := 1
@@ -100,6 +104,8 @@ func (s *script) direct(words []string) {
 			s.t.Fatal(err)
 		}
 		s.clock.add(d)
+	case "settle":
+		s.settle()
 	default:
 		s.t.Fatalf("unknown directive %s", words[0])
 	}
@@ -117,6 +123,7 @@ func (s *script) block(line int, lines []string) {
 		if s.last != nil {
 			s.t.Fatalf("line %d: nothing is expected of %s", line, s.asked)
 		}
+		s.kept["signature"] = sandbox.Sign([]byte(s.fill(body)), webhookSecret, s.sandbox.Now())
 		for i := range headers {
 			headers[i] = s.fill(headers[i])
 		}

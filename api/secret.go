@@ -26,6 +26,9 @@ type Secrets struct {
 	RequestMAC    []byte // keyed hashes of requests that carry an idempotency key
 	Cursors       []byte // signatures of page cursors
 	ClientSecrets []byte // client secrets of setup intents
+	Returns       []byte // ways back from an approval
+	Cards         []byte // keyed hashes of requests with a card number
+	Sandbox       []byte // fingerprints of the sandbox gateway
 	MethodIDs     []byte // ids derived from an idempotency key
 }
 
@@ -40,6 +43,9 @@ func NewSecrets(secret []byte) (Secrets, error) {
 		RequestMAC:    subkey(secret, "request mac"),
 		Cursors:       subkey(secret, "cursors"),
 		ClientSecrets: subkey(secret, "client secrets"),
+		Returns:       subkey(secret, "returns"),
+		Cards:         subkey(secret, "cards"),
+		Sandbox:       subkey(secret, "sandbox"),
 		MethodIDs:     subkey(secret, "method ids"),
 	}, nil
 }

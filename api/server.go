@@ -43,6 +43,17 @@ type Options struct {
 	// the key of a live one they are forbidden.
 	TestGateways []string
 	Secrets      Secrets // required
+	// Worker does at once what a command asks of a gateway; whatever it cannot do
+	// in time stays on its list. nil: everything stays there, for another process.
+	Worker *projections.Worker
+	// PublicURL is where buyers and providers reach this server, without a slash
+	// at its end: https://pay.example.com. "": approvals have no way back here.
+	PublicURL string
+	// WebhookSecrets returns what the webhooks of a gateway are signed with for an
+	// organization, "" when there are none. nil: webhooks are refused.
+	WebhookSecrets func(gateway, organization string) string
+	// RawCards lets card numbers through to the default gateway.
+	RawCards bool
 
 	Logger *slog.Logger     // nil: nothing is logged
 	Now    func() time.Time // nil: time.Now
@@ -154,6 +165,9 @@ func (s *Server) router() *echo.Echo {
 			return nil
 		}
 		e.Add(r.method, r.path, handler)
+		if r.clientSide {
+			e.Add(http.MethodOptions, r.path, handler)
+		}
 		if r.method == http.MethodGet {
 			e.Add(http.MethodHead, r.path, handler)
 		}

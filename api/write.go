@@ -15,12 +15,20 @@ import (
 // execute runs one command on a stream, with what the request says about who asks
 // and why. prepare makes the command; it is not called for a repeat.
 func (c *call) execute(stream string, prepare func(ctx context.Context) (domain.Command, error)) (eventstore.Result, error) {
+	now, err := c.testClock()
+	if err != nil {
+		return eventstore.Result{}, err
+	}
+	c.commandID = c.key
 	req := eventstore.Request{
-		Stream: stream, Actor: c.actor, Reason: c.reason, Correlation: c.id, Traceparent: c.trace, Prepare: prepare,
+		Stream: stream, Actor: c.actor, Reason: c.reason, Correlation: c.id, Traceparent: c.trace, Now: now, Prepare: prepare,
 	}
 	if c.key != "" {
-		req.CommandID, req.RequestMAC = c.key, c.requestMAC()
+		req.RequestMAC = c.requestMAC()
+	} else {
+		c.commandID = c.NewID().String()
 	}
+	req.CommandID = c.commandID
 	result, err := c.Ledger.Execute(c.request.Context(), req)
 	if result.Position > 0 {
 		c.seen = result.Position

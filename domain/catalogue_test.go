@@ -143,12 +143,23 @@ func (s source) add(f *ast.FuncDecl) {
 		case *ast.TypeAssertExpr:
 			s.switched[name][typeName(n.Type)] = true
 		case *ast.IndexExpr:
-			if typeName(n.X) == "read" && name == "decode" {
+			if typeName(n.X) == "read" && strings.HasPrefix(name, "decode") {
 				s.decoded[typeName(n.Index)] = true
 			}
 		}
 		return true
 	})
+}
+
+// namedIn are the types that one of the functions names.
+func (s source) namedIn(functions ...string) map[string]bool {
+	named := map[string]bool{}
+	for _, f := range functions {
+		for name := range s.switched[f] {
+			named[name] = true
+		}
+	}
+	return named
 }
 
 func typeName(e ast.Expr) string {
@@ -164,11 +175,17 @@ func typeName(e ast.Expr) string {
 
 func TestEveryDeclaredEventIsHandledEverywhere(t *testing.T) {
 	s := readSource(t)
-	if len(s.named) < 15 {
+	if len(s.named) < 40 {
 		t.Fatalf("only %d events were found in the source; the check reads the wrong thing", len(s.named))
 	}
 	// Facts that change no state.
-	changesNothing := map[string]bool{"DuplicateDetected": true, "CommandAccepted": true, "LedgerCreated": true}
+	changesNothing := map[string]bool{
+		"DuplicateDetected": true, "CommandAccepted": true, "LedgerCreated": true, "MethodDeclined": true,
+	}
+	evolving := s.namedIn("Method.Evolve", "Customer.Evolve", "Organization.Evolve", "Claim.Evolve", "SetupIntent.Evolve",
+		"Method.evolveVerification", "Method.evolveSync", "Method.evolveReplacement", "Method.evolveUse", "Method.evolveApproval",
+		"Customer.evolveSubscription")
+	checked := s.namedIn("Customer.contradiction", "Organization.contradiction", "Claim.contradiction")
 	inCatalogue := map[string]Event{}
 	for _, e := range catalogue(t) {
 		inCatalogue[reflect.TypeOf(e).Name()] = e
@@ -180,20 +197,25 @@ func TestEveryDeclaredEventIsHandledEverywhere(t *testing.T) {
 		if !s.decoded[name] {
 			t.Errorf("decode does not read %s", name)
 		}
-		evolves := s.switched["Method.Evolve"][name] || s.switched["Customer.Evolve"][name] || s.switched["Organization.Evolve"][name]
-		if evolves == changesNothing[name] {
-			t.Errorf("%s: handled by an Evolve is %v, listed as changing nothing is %v", name, evolves, changesNothing[name])
-		}
-		if !s.switched["Customer.contradiction"][name] && !s.switched["Organization.contradiction"][name] {
-			t.Errorf("no contradiction check names %s", name)
+		if evolving[name] == changesNothing[name] {
+			t.Errorf("%s: handled by an Evolve is %v, listed as changing nothing is %v", name, evolving[name], changesNothing[name])
 		}
 		e, ok := inCatalogue[name]
 		if !ok {
 			t.Errorf("the catalogue has no sample of %s", name)
 			continue
 		}
-		if _, about := reflect.TypeOf(e).FieldByName("MethodID"); (about || name == "DefaultChanged") != (len(MethodsOf(e)) > 0) {
+		_, ofMethod := reflect.TypeOf(e).FieldByName("MethodID")
+		if about := ofMethod || name == "DefaultChanged" || name == "SubscriptionDeleted"; about != (len(MethodsOf(e)) > 0) {
 			t.Errorf("%s: MethodsOf gives %v", name, MethodsOf(e))
+		}
+		_, ofIntent := reflect.TypeOf(e).FieldByName("SetupIntentID")
+		if ofIntent = ofIntent && name != "MethodAttached"; ofIntent != (SetupIntentOf(e) != "") {
+			t.Errorf("%s: SetupIntentOf gives %q", name, SetupIntentOf(e))
+		}
+		// What is about a method or an intent is checked as such, the rest by name.
+		if !checked[name] && len(MethodsOf(e)) == 0 && SetupIntentOf(e) == "" {
+			t.Errorf("no contradiction check names %s", name)
 		}
 	}
 	if len(inCatalogue) != len(s.named) || len(s.decoded) != len(s.named) || len(s.sealed) != len(s.named) {
@@ -204,6 +226,12 @@ func TestEveryDeclaredEventIsHandledEverywhere(t *testing.T) {
 func TestStoredNamesAreDistinct(t *testing.T) {
 	stored, public := map[string]bool{}, map[string]bool{}
 	for _, e := range catalogue(t) {
+		if _, asUpdate := e.(MethodReplaced); asUpdate { // to the outside another instrument is an update
+			if PublicName(e) != (MethodUpdated{}).StoredName() {
+				t.Errorf("%s is published as %s", e.StoredName(), PublicName(e))
+			}
+			continue
+		}
 		if stored[e.StoredName()] || PublicName(e) != "" && public[PublicName(e)] {
 			t.Errorf("%s (%s) is a name twice", e.StoredName(), PublicName(e))
 		}

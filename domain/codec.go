@@ -95,6 +95,77 @@ func decode(name string, data []byte) (Event, error) {
 	case LedgerCreated{}.StoredName():
 		return read[LedgerCreated](data)
 	default:
+		return decodeInstrument(name, data)
+	}
+}
+
+// decodeInstrument reads events about what stands behind a method, and about its
+// uses.
+func decodeInstrument(name string, data []byte) (Event, error) {
+	switch name {
+	case VerificationRequested{}.StoredName():
+		return read[VerificationRequested](data)
+	case VerificationStarted{}.StoredName():
+		return read[VerificationStarted](data)
+	case VerificationAttemptFailed{}.StoredName():
+		return read[VerificationAttemptFailed](data)
+	case VerificationEnded{}.StoredName():
+		return read[VerificationEnded](data)
+	case MethodVerified{}.StoredName():
+		return read[MethodVerified](data)
+	case MethodSynced{}.StoredName():
+		return read[MethodSynced](data)
+	case MethodActivated{}.StoredName():
+		return read[MethodActivated](data)
+	case MethodFailed{}.StoredName():
+		return read[MethodFailed](data)
+	case MethodBlocked{}.StoredName():
+		return read[MethodBlocked](data)
+	case MandateUpdated{}.StoredName():
+		return read[MandateUpdated](data)
+	case MandateExpiring{}.StoredName():
+		return read[MandateExpiring](data)
+	case GatewayDetached{}.StoredName():
+		return read[GatewayDetached](data)
+	case GatewayDetachFailed{}.StoredName():
+		return read[GatewayDetachFailed](data)
+	case ReplacementAvailable{}.StoredName():
+		return read[ReplacementAvailable](data)
+	case MethodReplacedByUpdater{}.StoredName():
+		return read[MethodReplacedByUpdater](data)
+	case MethodReplaced{}.StoredName():
+		return read[MethodReplaced](data)
+	case MethodDeclined{}.StoredName():
+		return read[MethodDeclined](data)
+	case SubscriptionUpdated{}.StoredName():
+		return read[SubscriptionUpdated](data)
+	case SubscriptionDeleted{}.StoredName():
+		return read[SubscriptionDeleted](data)
+	case SubscriptionClaimed{}.StoredName():
+		return read[SubscriptionClaimed](data)
+	default:
+		return decodeSetup(name, data)
+	}
+}
+
+// decodeSetup reads events of setup intents and of the test clock.
+func decodeSetup(name string, data []byte) (Event, error) {
+	switch name {
+	case SetupIntentCreated{}.StoredName():
+		return read[SetupIntentCreated](data)
+	case SetupIntentProcessing{}.StoredName():
+		return read[SetupIntentProcessing](data)
+	case SetupIntentNeedsAction{}.StoredName():
+		return read[SetupIntentNeedsAction](data)
+	case SetupIntentSucceeded{}.StoredName():
+		return read[SetupIntentSucceeded](data)
+	case SetupIntentFailed{}.StoredName():
+		return read[SetupIntentFailed](data)
+	case SetupIntentCanceled{}.StoredName():
+		return read[SetupIntentCanceled](data)
+	case TestClockSet{}.StoredName():
+		return read[TestClockSet](data)
+	default:
 		return nil, &UnknownEventError{Name: name, Schema: Schema}
 	}
 }

@@ -19,6 +19,13 @@ func randomEvent() *rapid.Generator[Event] {
 		anyEvent[MethodAttached](), anyEvent[MethodUpdated](), anyEvent[MethodPaused](), anyEvent[MethodResumed](), anyEvent[MethodExpiring](),
 		anyEvent[MethodExpired](), anyEvent[DuplicateDetected](), anyEvent[DefaultChanged](), anyEvent[MethodDetached](), anyEvent[CommandAccepted](),
 		anyEvent[OrganizationCreated](), anyEvent[OrganizationUpdated](), anyEvent[KeyCreated](), anyEvent[KeyRevoked](), anyEvent[LedgerCreated](),
+		anyEvent[TestClockSet](), anyEvent[VerificationRequested](), anyEvent[VerificationStarted](), anyEvent[VerificationAttemptFailed](),
+		anyEvent[VerificationEnded](), anyEvent[MethodVerified](), anyEvent[MethodSynced](), anyEvent[MethodActivated](), anyEvent[MethodFailed](),
+		anyEvent[MethodBlocked](), anyEvent[MandateUpdated](), anyEvent[MandateExpiring](), anyEvent[GatewayDetached](), anyEvent[GatewayDetachFailed](),
+		anyEvent[ReplacementAvailable](), anyEvent[MethodReplacedByUpdater](), anyEvent[MethodReplaced](), anyEvent[MethodDeclined](),
+		anyEvent[SubscriptionUpdated](), anyEvent[SubscriptionDeleted](), anyEvent[SubscriptionClaimed](), anyEvent[SetupIntentCreated](),
+		anyEvent[SetupIntentProcessing](), anyEvent[SetupIntentNeedsAction](), anyEvent[SetupIntentSucceeded](), anyEvent[SetupIntentFailed](),
+		anyEvent[SetupIntentCanceled](),
 	)
 }
 
@@ -29,6 +36,9 @@ func anyEvent[E Event]() *rapid.Generator[Event] {
 		}),
 		reflect.TypeFor[MethodID](): rapid.Custom(func(t *rapid.T) any {
 			return MethodID(rapid.SampledFrom([]string{"", "pm_0", "pm_1"}).Draw(t, "id"))
+		}),
+		reflect.TypeFor[SetupIntentID](): rapid.Custom(func(t *rapid.T) any {
+			return SetupIntentID(rapid.SampledFrom([]string{"", "seti_0", "seti_1"}).Draw(t, "intent"))
 		}),
 	}})
 	return rapid.Map(made, func(e E) Event { return e })
@@ -142,10 +152,7 @@ func TestPersonalDataStandsInOneMember(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	names := []string{}
-	for _, e := range []Event{
-		MethodAttached{}, MethodUpdated{}, MethodPaused{}, MethodResumed{}, MethodExpiring{}, MethodExpired{}, DuplicateDetected{}, DefaultChanged{},
-		MethodDetached{}, CommandAccepted{}, OrganizationCreated{}, OrganizationUpdated{}, KeyCreated{}, KeyRevoked{}, LedgerCreated{},
-	} {
+	for _, e := range append(coreSamples(), lifecycleSamples()...) {
 		_, data, err := Encode(e)
 		if err != nil {
 			f.Fatal(err)
@@ -161,9 +168,10 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		s := NewState("customer-acme+cus_1")
-		_ = Contradiction(s, e)
-		s.Evolve(e, time.Unix(0, 0))
+		for _, s := range []State{NewState("customer-acme+cus_1"), NewState("organization-acme"), NewState("subscription-acme+sub_1")} {
+			_ = Contradiction(s, e)
+			s.Evolve(e, time.Unix(0, 0))
+		}
 	})
 }
 

@@ -32,7 +32,21 @@ type AttachMethod struct {
 	Personal     Personal
 	Facts        Facts
 	FactsFrom    string // "gateway" or "caller"
-	Policy       Policy
+	// Unsynced: the gateway has not answered; the method is pending until it does.
+	Unsynced bool
+	// News is what the account updater has for it already, or nil.
+	News *Replacement
+	// Approval: the customer has to approve first, by way of this setup intent.
+	Approval *Approval
+	Policy   Policy
+}
+
+// Approval is the setup intent that a method needs before it can be used.
+type Approval struct {
+	SetupIntentID SetupIntentID
+	RedirectURL   string // where the customer comes back to, the caller's
+	NextAction    NextAction
+	Reference     string
 }
 
 // UpdateMethod changes members of a method. A nil member is left alone; an empty
@@ -67,6 +81,9 @@ type DetachMethod struct {
 // OpenOrganization fixes whether an organization is test or live.
 type OpenOrganization struct{ Mode Mode }
 
+// SetTestClock lets a test organization's time stand still at Now.
+type SetTestClock struct{ Now time.Time }
+
 // CreateKey issues an API key. The first key of an organization fixes its mode.
 type CreateKey struct {
 	Mode Mode
@@ -94,6 +111,7 @@ func (OpenOrganization) CommandName() string { return "open_organization" }
 func (CreateKey) CommandName() string        { return "create_key" }
 func (RevokeKey) CommandName() string        { return "revoke_key" }
 func (UpdateSettings) CommandName() string   { return "update_settings" }
+func (SetTestClock) CommandName() string     { return "set_test_clock" }
 
 // Versions are the versions a method may have for a command to go on (If-Match).
 // None: any.

@@ -22,9 +22,18 @@ const (
 	promiseOneDefault    = "a customer has at most one default, and each change starts from the present one"
 	promiseDefaultStays  = "the default is not detached while it is the default"
 	promiseOwnStream     = "an event stands in the stream of what it is about"
+	promiseLetGo         = "a gateway lets go of a payment method once, after its detach"
+	promiseUsedStays     = "a payment method is not detached while a subscription uses it"
+	promiseUses          = "a subscription takes and releases the payment methods it uses"
+	promiseEvidence      = "a payment method is verified by evidence that was asked for, in a bounded number of attempts"
+	promiseIntentOnce    = "a setup intent is created once"
+	promiseIntentKnown   = "an event is about a setup intent that was created before"
+	promiseIntentOver    = "nothing happens to a setup intent that succeeded or was canceled"
+	promiseClaimOnce     = "a subscription belongs to one customer"
 	promiseModeOnce      = "an organization is made test or live once"
 	promiseKeyIssuedOnce = "an API key is issued once"
 	promiseKeyRevoked    = "an API key is revoked once, after it was issued"
+	promiseClockForward  = "a test clock never goes back"
 )
 
 // Contradiction tells whether e cannot be the next event after those folded into
@@ -38,6 +47,8 @@ func Contradiction(s State, e Event) error {
 		promise, detail = s.contradiction(e)
 	case *Organization:
 		promise, detail = s.contradiction(e)
+	case *Claim:
+		promise, detail = s.contradiction(e)
 	}
 	if promise == "" {
 		return nil
@@ -49,29 +60,111 @@ func (c *Customer) contradiction(e Event) (promise, detail string) {
 	switch e := e.(type) {
 	case MethodAttached:
 		return c.contradictsAttach(e)
-	case MethodUpdated:
-		return c.contradictsLife(e.MethodID)
-	case MethodPaused:
-		return c.contradictsLife(e.MethodID)
-	case MethodResumed:
-		return c.contradictsLife(e.MethodID)
-	case MethodExpiring:
-		return c.contradictsLife(e.MethodID)
-	case MethodExpired:
-		return c.contradictsLife(e.MethodID)
-	case DuplicateDetected:
-		return c.contradictsLife(e.MethodID)
 	case DefaultChanged:
 		return c.contradictsDefault(e)
 	case MethodDetached:
 		if c.Default == e.MethodID {
 			return promiseDefaultStays, string(e.MethodID)
 		}
+		if m := c.Methods[e.MethodID]; m != nil && len(m.InUseBy) > 0 {
+			return promiseUsedStays, string(e.MethodID)
+		}
 		return c.contradictsLife(e.MethodID)
+	case SubscriptionUpdated, SubscriptionDeleted:
+		return c.contradictsUse(e)
+	case VerificationStarted, VerificationAttemptFailed, VerificationEnded, MethodVerified:
+		return c.contradictsEvidence(methodOf(e), e)
+	case GatewayDetached:
+		return c.contradictsRest(e.MethodID)
+	case GatewayDetachFailed:
+		return c.contradictsRest(e.MethodID)
 	case CommandAccepted, LedgerCreated:
 		return "", ""
-	default:
+	case OrganizationCreated, OrganizationUpdated, TestClockSet, KeyCreated, KeyRevoked, SubscriptionClaimed:
 		return promiseOwnStream, "not an event of a customer"
+	}
+	if promise, detail = c.contradictsLives(e); promise != "" {
+		return promise, detail
+	}
+	if id := SetupIntentOf(e); id != "" {
+		return c.contradictsIntent(id, e)
+	}
+	return "", ""
+}
+
+func (c *Customer) contradictsLives(e Event) (promise, detail string) {
+	first, second := methodsOf(e)
+	if first != "" {
+		promise, detail = c.contradictsLife(first)
+	}
+	if promise == "" && second != "" {
+		promise, detail = c.contradictsLife(second)
+	}
+	return promise, detail
+}
+
+func (c *Customer) contradictsUse(e Event) (promise, detail string) {
+	switch e := e.(type) {
+	case SubscriptionUpdated:
+		before := c.Subscriptions[e.Subscription]
+		before.ID = e.Subscription
+		if before.changed(e.Status, e.MethodID) != e {
+			return promiseUses, e.Subscription
+		}
+		if e.MethodID != "" && c.Methods[e.MethodID] == nil {
+			return promiseKnown, string(e.MethodID)
+		}
+	case SubscriptionDeleted:
+		if before, known := c.Subscriptions[e.Subscription]; !known || before.Uses() != e.Released {
+			return promiseUses, e.Subscription
+		}
+	}
+	return c.contradictsLives(e)
+}
+
+func (c *Customer) contradictsEvidence(id MethodID, e Event) (promise, detail string) {
+	if promise, detail = c.contradictsLife(id); promise != "" {
+		return promise, detail
+	}
+	v := c.Methods[id].Verification
+	fits := v.Status == VerificationPending
+	switch e := e.(type) {
+	case VerificationAttemptFailed:
+		fits = fits && v.Kind == EvidenceMicroDeposits && v.Remaining(e.Named) > 0
+	case MethodVerified:
+		fits = fits && v.Kind != "" && v.Kind == e.Kind
+	}
+	if !fits {
+		return promiseEvidence, string(id)
+	}
+	return "", ""
+}
+
+// contradictsRest is for what can only happen after the detach.
+func (c *Customer) contradictsRest(id MethodID) (promise, detail string) {
+	m := c.Methods[id]
+	switch {
+	case m == nil:
+		return promiseKnown, string(id)
+	case m.Attached() || m.GatewayDetach != "":
+		return promiseLetGo, string(id)
+	default:
+		return "", ""
+	}
+}
+
+func (c *Customer) contradictsIntent(id SetupIntentID, e Event) (promise, detail string) {
+	s := c.SetupIntents[id]
+	_, created := e.(SetupIntentCreated)
+	switch {
+	case created && s != nil:
+		return promiseIntentOnce, string(id)
+	case !created && s == nil:
+		return promiseIntentKnown, string(id)
+	case !created && !s.Open():
+		return promiseIntentOver, string(id)
+	default:
+		return "", ""
 	}
 }
 
@@ -129,9 +222,26 @@ func (o *Organization) contradiction(e Event) (promise, detail string) {
 		if key, known := o.Keys[e.KeyID]; !known || !key.RevokedAt.IsZero() {
 			return promiseKeyRevoked, e.KeyID
 		}
+	case TestClockSet:
+		if e.Now.Before(o.Clock) {
+			return promiseClockForward, o.ID
+		}
 	case OrganizationUpdated, CommandAccepted:
 	default:
 		return promiseOwnStream, "not an event of an organization"
+	}
+	return "", ""
+}
+
+func (s *Claim) contradiction(e Event) (promise, detail string) {
+	switch e := e.(type) {
+	case SubscriptionClaimed:
+		if s.Customer != "" || e.Subscription != s.ID {
+			return promiseClaimOnce, e.Subscription
+		}
+	case CommandAccepted:
+	default:
+		return promiseOwnStream, "not an event of a subscription"
 	}
 	return "", ""
 }

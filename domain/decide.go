@@ -27,6 +27,67 @@ func (c *Customer) Decide(cmd Command, now time.Time) ([]Event, error) {
 		return c.setDefault(cmd)
 	case DetachMethod:
 		return c.detach(cmd)
+	case MarkExpiry:
+		return c.markExpiry(cmd, now)
+	case SetSubscription:
+		return c.setSubscription(cmd)
+	case DeleteSubscription:
+		return c.deleteSubscription(cmd)
+	default:
+		return c.decideInstrument(cmd, now)
+	}
+}
+
+// decideInstrument answers commands about what stands behind a method: the
+// gateway's word, verification, replacement.
+func (c *Customer) decideInstrument(cmd Command, now time.Time) ([]Event, error) {
+	switch cmd := cmd.(type) {
+	case SyncMethod:
+		return c.sync(cmd, now)
+	case FailMethod:
+		return c.fail(cmd)
+	case UpdateMandate:
+		return c.updateMandate(cmd, now)
+	case RecordGatewayDetach:
+		return c.recordGatewayDetach(cmd)
+	case VerifyMethod:
+		return c.verify(cmd)
+	case RecordVerification:
+		return c.recordVerification(cmd, now)
+	case ConfirmVerification:
+		return c.confirmVerification(cmd, now)
+	case ResendDeposits:
+		return c.resendDeposits(cmd, now)
+	case ExpireVerification:
+		return c.expireVerification(cmd, now)
+	case ReportReplacement:
+		return c.reportReplacement(cmd, now)
+	case ReportDecline:
+		return c.reportDecline(cmd, now)
+	case ReplaceInstrument:
+		return c.replaceInstrument(cmd, now)
+	case ReplaceWith:
+		return c.replaceWith(cmd)
+	default:
+		return c.decideSetup(cmd, now)
+	}
+}
+
+// decideSetup answers commands about setup intents.
+func (c *Customer) decideSetup(cmd Command, now time.Time) ([]Event, error) {
+	switch cmd := cmd.(type) {
+	case CreateSetupIntent:
+		return c.createSetupIntent(cmd, now)
+	case ConfirmSetupIntent:
+		return c.confirmSetupIntent(cmd, now)
+	case ApproveSetupIntent:
+		return c.approveSetupIntent(cmd, now)
+	case ResolveSetupIntent:
+		return c.resolveSetupIntent(cmd, now)
+	case CancelSetupIntent:
+		return c.cancelSetupIntent(cmd)
+	case ExpireSetupIntent:
+		return c.expireSetupIntent(cmd, now)
 	default:
 		return nil, Refuse(CodeInternal, "a customer does not know the command %s", cmd.CommandName())
 	}
@@ -36,114 +97,22 @@ func (c *Customer) Decide(cmd Command, now time.Time) ([]Event, error) {
 // was refused but had something to record. The answer to a command and to its
 // repeat is derived from here, so both are the same.
 func RefusalIn(events []Event) error {
+	var found error
 	for _, e := range events {
-		if d, ok := e.(DuplicateDetected); ok && d.Policy == DuplicateReject {
-			refusal := Refuse(CodeMethodDuplicate, "the customer already has this instrument as %s", d.MethodID)
-			refusal.Method = d.MethodID
-			return refusal
-		}
-	}
-	return nil
-}
-
-// attach refuses with validation.failed (the token is of another type; metadata
-// beyond its limits; a default without a customer), customer.too_many_methods,
-// payment_method.not_active, and conflict for an id that is taken; under the
-// policy "reject" a duplicate leads to an event that RefusalIn reads.
-func (c *Customer) attach(cmd AttachMethod, now time.Time) ([]Event, error) {
-	if err := c.checkAttach(cmd); err != nil {
-		return nil, err
-	}
-	var events []Event
-	if existing := c.duplicateOf(cmd.Facts.Fingerprint); existing != nil {
-		duplicate := DuplicateDetected{
-			MethodID: existing.ID, Fingerprint: cmd.Facts.Fingerprint, Policy: cmd.Policy.DuplicatePolicy,
-			Provider: cmd.Provider, ProviderID: cmd.ProviderID,
-		}
-		events = append(events, duplicate)
-		switch cmd.Policy.DuplicatePolicy {
-		case DuplicateReject:
-			return events, nil
-		case DuplicateReturnExisting:
-			if !cmd.SetAsDefault {
-				return events, nil
+		switch e := e.(type) {
+		case DuplicateDetected:
+			if e.Policy == DuplicateReject && !e.Deferred {
+				refusal := Refuse(CodeMethodDuplicate, "the customer already has this instrument as %s", e.MethodID)
+				refusal.Method = e.MethodID
+				found = refusal
 			}
-			changed, err := c.makeDefault(existing, existing.Status, CauseRequested)
-			if err != nil {
-				return nil, err
-			}
-			return append(events, changed...), nil
+		case VerificationAttemptFailed:
+			found = Refuse(CodeVerificationMismatch, "this is not what arrived; %d attempts are left", e.AttemptsRemaining)
+		case VerificationEnded:
+			found = verificationRefusal(e)
 		}
 	}
-	if c.Attached() >= cmd.Policy.MaxMethods {
-		return nil, Refuse(CodeTooManyMethods, "a customer can have %d payment methods; detach one first", cmd.Policy.MaxMethods)
-	}
-	attached := c.methodAttached(cmd)
-	events = append([]Event{attached}, events...)
-	if cause, ok := c.becomesDefault(cmd); ok {
-		events = append(events, DefaultChanged{From: c.Default, To: cmd.MethodID, Cause: cause})
-	}
-	return append(events, expiryOf(attached, cmd.Policy.ExpiryWindowsDays, now)...), nil
-}
-
-func (c *Customer) checkAttach(cmd AttachMethod) error {
-	if c.Methods[cmd.MethodID] != nil {
-		return Refuse(CodeConflict, "there already is a payment method %s", cmd.MethodID)
-	}
-	var faults []Fault
-	if cmd.Type != cmd.Facts.Type {
-		faults = append(faults, fault("body.type", "the token stands for a "+string(cmd.Facts.Type)))
-	}
-	if cmd.SetAsDefault && c.ID == "" {
-		faults = append(faults, fault("body.set_as_default", "needs a customer"))
-	}
-	return refuseFaults(append(faults, metadataFaults(cmd.Personal.Metadata)...))
-}
-
-func (c *Customer) methodAttached(cmd AttachMethod) MethodAttached {
-	e := MethodAttached{
-		MethodID: cmd.MethodID, Organization: c.Organization, Customer: c.ID, ExternalID: cmd.ExternalID,
-		Facts: cmd.Facts, FactsFrom: cmd.FactsFrom, Provider: cmd.Provider, ProviderID: cmd.ProviderID,
-		Status: StatusActive, Verification: verificationAtAttach(cmd.Facts), Personal: cmd.Personal,
-	}
-	if cmd.Paused {
-		e.Status = StatusPaused
-	}
-	if card := cmd.Facts.Card; card != nil && card.ExpYear > 0 && card.ExpMonth >= 1 && card.ExpMonth <= 12 {
-		e.ExpiresAt = CardExpiry(card.ExpYear, card.ExpMonth, cmd.Policy.Location)
-	}
-	return e
-}
-
-// verificationAtAttach: wallets prove themselves by being attached, and some
-// kinds have nothing to prove.
-func verificationAtAttach(f Facts) Verification {
-	switch f.Type {
-	case TypeCard, TypeBankAccount:
-		return Verification{Status: Unverified}
-	case TypePaypal, TypeWallet:
-		return Verification{Status: Verified, Kind: "wallet"}
-	default:
-		return Verification{Status: VerificationNotNeeded}
-	}
-}
-
-// becomesDefault: an attach makes the default when asked to, or by policy. The
-// policy "first" looks at an empty customer, never at one whose default was
-// taken away: nothing is promoted silently.
-func (c *Customer) becomesDefault(cmd AttachMethod) (DefaultCause, bool) {
-	switch {
-	case c.ID == "":
-		return "", false
-	case cmd.SetAsDefault:
-		return CauseRequested, true
-	case cmd.Policy.DefaultPolicy == DefaultLatest:
-		return CausePolicy, true
-	case cmd.Policy.DefaultPolicy == DefaultFirst && c.Attached() == 0:
-		return CausePolicy, true
-	default:
-		return "", false
-	}
+	return found
 }
 
 // makeDefault refuses with payment_method.not_active, and with validation.failed
@@ -339,5 +308,6 @@ func (c *Customer) detach(cmd DetachMethod) ([]Event, error) {
 	case c.Default == m.ID:
 		events = []Event{DefaultChanged{From: m.ID, Cause: CauseDetached}}
 	}
-	return append(events, MethodDetached{MethodID: m.ID}), nil
+	events = append(events, MethodDetached{MethodID: m.ID})
+	return append(events, c.approvalEnded(m)...), nil
 }

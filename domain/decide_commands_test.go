@@ -46,7 +46,7 @@ func (p *play) parseCommand(text string) (Command, error) {
 	case "bogus":
 		return bogus{}, nil
 	default:
-		return nil, fmt.Errorf("no such command")
+		return p.parseLifecycle(verb, id, pairs)
 	}
 }
 
@@ -67,7 +67,7 @@ func parseVersions(pairs []string) (Versions, error) {
 	return versions, err
 }
 
-// instruments are what a scenario can attach.
+// instrument is what a scenario can attach.
 func instrument(name string) (Facts, error) {
 	switch name {
 	case "visa", "amex":
@@ -131,6 +131,15 @@ func (p *play) parseAttach(id MethodID, words []string) (Command, error) {
 			cmd.Personal.Metadata[stretched(key[len("metadata."):])] = stretched(value)
 		case key == "billing":
 			cmd.Personal.BillingAddress = &Address{Line1: value}
+		case key == "unsynced":
+			cmd.Unsynced, cmd.Facts = true, Facts{Type: facts.Type, Method: facts.Method}
+		case key == "approval":
+			cmd.Approval = approvalBy(value)
+		case key == "news":
+			cmd.News, err = parseReplacement(value)
+			if err != nil {
+				return nil, err
+			}
 		default:
 			return nil, fmt.Errorf("no such member %s", key)
 		}

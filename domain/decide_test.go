@@ -24,7 +24,8 @@ import (
 //	then    <event>          … leads to this event, the next one (see describe)
 //	then    nothing          … is accepted and changes nothing
 //	then    refused <code>   … is refused; "at <place>" for each fault follows
-//	and     <id> <text>      afterwards the method is described so (see describeMethod)
+//	and     <id> <text>      afterwards the method is described so (see describeMethod),
+//	                         or the setup intent, or the subscription
 //
 // "stream" names another stream than that of customer cus_1. Lines with # are comments.
 type scenario struct {
@@ -119,7 +120,7 @@ func everyRuleIsTold(t *testing.T, seen *play) {
 	for _, code := range seen.refusedAs {
 		told[string(code)] = true
 	}
-	for _, c := range []Command{AttachMethod{}, UpdateMethod{}, SetDefault{}, DetachMethod{}, OpenOrganization{}, CreateKey{}, RevokeKey{}, UpdateSettings{}} {
+	for _, c := range everyCommand() {
 		if !told[c.CommandName()] {
 			t.Errorf("no scenario tries the command %s", c.CommandName())
 		}
@@ -132,6 +133,8 @@ func everyRuleIsTold(t *testing.T, seen *play) {
 	for _, code := range []Code{
 		CodeValidationFailed, CodeMethodNotFound, CodeMethodInUse, CodeMethodDetached, CodeMethodDuplicate, CodeMethodNotActive,
 		CodeTooManyMethods, CodeKeyNotFound, CodeConflict, CodePreconditionFailed, CodeForbidden, CodeInternal,
+		CodeSubscriptionNotFound, CodeSubscriptionMismatch, CodeSetupIntentNotFound, CodeSetupIntentState, CodeVerificationMismatch,
+		CodeVerificationExpired, CodeVerificationExhausted, CodeVerificationNotPending, CodeGatewayDeclined, CodeGatewayUnavailable,
 	} {
 		if !told[string(code)] {
 			t.Errorf("no scenario is refused with %s", code)
@@ -174,9 +177,6 @@ func (p *play) given(text string) error {
 		}
 		return p.fold([]Event{e})
 	}
-	if subscriptions, ok := strings.CutPrefix(text, "use "); ok {
-		return p.use(strings.Fields(subscriptions))
-	}
 	cmd, err := p.parseCommand(text)
 	if err != nil {
 		return err
@@ -186,16 +186,6 @@ func (p *play) given(text string) error {
 		return err
 	}
 	return p.fold(events)
-}
-
-// use puts the uses of a method into the state: which events will say so is not
-// part of the rules told here.
-func (p *play) use(words []string) error {
-	c := p.state.(*Customer)
-	m := *c.Methods[MethodID(words[0])]
-	m.InUseBy = words[1:]
-	c.Methods[m.ID] = &m
-	return nil
 }
 
 // fold lets the state evolve, as a reader of the stream would.
@@ -276,7 +266,13 @@ func (p *play) and(text string) error {
 	case *Customer:
 		if m := s.Methods[MethodID(id)]; m != nil {
 			got = describeMethod(m)
+		} else if i := s.SetupIntents[SetupIntentID(id)]; i != nil {
+			got = describeIntent(i)
+		} else if u, ok := s.Subscriptions[id]; ok {
+			got = fmt.Sprintf("%s on %s version %d", u.Status, orNone(u.Method), u.Version)
 		}
+	case *Claim:
+		got = "of " + s.Customer
 	case *Organization:
 		got = describeOrganization(s)
 	}
@@ -322,7 +318,7 @@ func describeMethod(m *Method) string {
 	for _, key := range slices.Sorted(maps.Keys(m.Personal.Metadata)) {
 		words = append(words, "metadata."+key+"="+m.Personal.Metadata[key])
 	}
-	return strings.Join(words, " ")
+	return strings.Join(append(words, describeLife(m)...), " ")
 }
 
 func describeOrganization(o *Organization) string {

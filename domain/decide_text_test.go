@@ -49,7 +49,7 @@ func describe(e Event) string {
 	case KeyRevoked:
 		return fmt.Sprintf("key %s revoked", e.KeyID)
 	default:
-		return e.StoredName()
+		return describeLifecycle(e)
 	}
 }
 

@@ -22,9 +22,13 @@ type MethodAttached struct {
 	Provider     string       `json:"provider"`
 	ProviderID   string       `json:"provider_id"`
 	Status       Status       `json:"status"`
+	StatusThen   Status       `json:"status_then,omitempty"` // of a pending method, when its facts are known
 	Verification Verification `json:"verification"`
 	ExpiresAt    time.Time    `json:"expires_at,omitzero"`
 	Personal     Personal     `json:"personal,omitzero"`
+	// A method that waits for its customer's approval.
+	SetupIntentID SetupIntentID `json:"setup_intent_id,omitempty"`
+	NextAction    *NextAction   `json:"next_action,omitempty"`
 }
 
 // MethodUpdated: members of a method were changed. A nil member did not change;
@@ -70,7 +74,8 @@ type DuplicateDetected struct {
 	Fingerprint string          `json:"fingerprint"`
 	Policy      DuplicatePolicy `json:"policy"`
 	Provider    string          `json:"provider"`
-	ProviderID  string          `json:"provider_id"` // of the second attach
+	ProviderID  string          `json:"provider_id"`        // of the second attach
+	Deferred    bool            `json:"deferred,omitempty"` // found by a setup intent: nobody's command is refused
 }
 
 // DefaultChanged: the customer's default is now To ("" for none).
@@ -87,6 +92,7 @@ type DefaultCause string
 const (
 	CauseRequested DefaultCause = "requested" // somebody asked for it
 	CausePolicy    DefaultCause = "policy"    // default_policy first or latest
+	CauseReplaced  DefaultCause = "replaced"  // another method took the default's place
 	CauseDetached  DefaultCause = "detached"  // the default was detached and none took its place
 	CausePromoted  DefaultCause = "promoted"  // named in the detach of the default
 )
@@ -106,6 +112,11 @@ type CommandAccepted struct {
 type OrganizationCreated struct {
 	Organization string `json:"organization_id"`
 	Mode         Mode   `json:"mode"`
+}
+
+// TestClockSet: time stands still at Now in a test organization. Never published.
+type TestClockSet struct {
+	Now time.Time `json:"now"`
 }
 
 // OrganizationUpdated: settings were changed. It carries all of them.
@@ -143,6 +154,7 @@ func (MethodDetached) StoredName() string      { return "payment_method.detached
 func (CommandAccepted) StoredName() string     { return "command.accepted" }
 func (OrganizationCreated) StoredName() string { return "organization.created" }
 func (OrganizationUpdated) StoredName() string { return "organization.updated" }
+func (TestClockSet) StoredName() string        { return "organization.test_clock_set" }
 func (KeyCreated) StoredName() string          { return "api_key.created" }
 func (KeyRevoked) StoredName() string          { return "api_key.revoked" }
 func (LedgerCreated) StoredName() string       { return "ledger.created" }
@@ -159,6 +171,7 @@ func (MethodDetached) event()      {}
 func (CommandAccepted) event()     {}
 func (OrganizationCreated) event() {}
 func (OrganizationUpdated) event() {}
+func (TestClockSet) event()        {}
 func (KeyCreated) event()          {}
 func (KeyRevoked) event()          {}
 func (LedgerCreated) event()       {}
@@ -171,45 +184,12 @@ func PublicName(e Event) string {
 		return "customer.payment_method_attached"
 	case MethodDetached:
 		return "customer.payment_method_detached"
-	case CommandAccepted, OrganizationCreated, OrganizationUpdated, KeyCreated, KeyRevoked, LedgerCreated:
+	case MethodReplaced:
+		return MethodUpdated{}.StoredName()
+	case CommandAccepted, OrganizationCreated, OrganizationUpdated, TestClockSet, KeyCreated, KeyRevoked, LedgerCreated,
+		VerificationRequested, MethodDeclined, GatewayDetached, SubscriptionUpdated, SubscriptionDeleted, SubscriptionClaimed:
 		return ""
 	default:
 		return e.StoredName()
 	}
-}
-
-// MethodsOf names the methods that an event is about, the one it is shown under first.
-func MethodsOf(e Event) []MethodID {
-	switch e := e.(type) {
-	case MethodAttached:
-		return []MethodID{e.MethodID}
-	case MethodUpdated:
-		return []MethodID{e.MethodID}
-	case MethodPaused:
-		return []MethodID{e.MethodID}
-	case MethodResumed:
-		return []MethodID{e.MethodID}
-	case MethodExpiring:
-		return []MethodID{e.MethodID}
-	case MethodExpired:
-		return []MethodID{e.MethodID}
-	case DuplicateDetected:
-		return []MethodID{e.MethodID}
-	case DefaultChanged:
-		return nonEmpty(e.To, e.From)
-	case MethodDetached:
-		return []MethodID{e.MethodID}
-	default:
-		return nil
-	}
-}
-
-func nonEmpty(ids ...MethodID) []MethodID {
-	var out []MethodID
-	for _, id := range ids {
-		if id != "" {
-			out = append(out, id)
-		}
-	}
-	return out
 }

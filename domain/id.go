@@ -75,6 +75,11 @@ func CustomerStream(organization, customer string, method MethodID) string {
 	return "customer-" + organization + "+" + customer
 }
 
+// SubscriptionStream names the stream that says whose a subscription is.
+func SubscriptionStream(organization, subscription string) string {
+	return "subscription-" + organization + "+" + subscription
+}
+
 // OrganizationStream names the stream of an organization's settings and keys.
 func OrganizationStream(organization string) string { return "organization-" + organization }
 

@@ -40,25 +40,6 @@ const (
 // Statuses lists every status, in the order of the documentation.
 var Statuses = []Status{StatusPending, StatusActive, StatusPaused, StatusExpired, StatusFailed, StatusBlocked, StatusDetached}
 
-// VerificationStatus is the second axis: what is known of the holder's right to the method.
-type VerificationStatus string
-
-// The states of a verification.
-const (
-	Unverified            VerificationStatus = "unverified"
-	VerificationPending   VerificationStatus = "pending"
-	Verified              VerificationStatus = "verified"
-	VerificationFailed    VerificationStatus = "failed"
-	VerificationNotNeeded VerificationStatus = "not_required"
-)
-
-// Verification is the state of verifying a method. Kind is the evidence.
-type Verification struct {
-	Status     VerificationStatus `json:"status"`
-	Kind       string             `json:"kind,omitempty"`
-	VerifiedAt time.Time          `json:"verified_at,omitzero"`
-}
-
 // Card is what may be shown of a card. Months are 1..12, years have four digits.
 type Card struct {
 	Brand            string   `json:"brand"`
@@ -149,15 +130,20 @@ type Method struct {
 	ProviderID     string // the token at the provider
 	Status         Status
 	StatusReason   string
-	StatusBefore   Status // what a changed expiry gives back
+	StatusBefore   Status // what comes back after pending, expired or blocked
 	IsDefault      bool
 	Verification   Verification
 	Personal       Personal
 	ExpiresAt      time.Time
 	Expiring       bool
-	WindowsServed  []int // days; for the present expiry
+	WindowsServed  []int        // days; for the present expiry
+	Replacement    *Replacement // announced by the account updater, not yet applied
 	LastReplacedAt time.Time
-	InUseBy        []string // subscriptions, sorted
+	NextAction     *NextAction   // what the customer has to do
+	SetupIntent    SetupIntentID // whose approval a pending method waits for
+	MandateNoticed bool          // of the present mandate's lapse
+	GatewayDetach  string        // how letting go at the gateway ended: done or failed
+	InUseBy        []string      // subscriptions, sorted
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 	DetachedAt     time.Time
@@ -208,25 +194,48 @@ func (m *Method) Evolve(id MethodID, e Event, at time.Time, version uint64) *Met
 	case DefaultChanged:
 		next.IsDefault = e.To == id
 	case MethodDetached:
-		next.Status, next.DetachedAt, next.Expiring = StatusDetached, at, false
+		next.Status, next.DetachedAt, next.Expiring, next.NextAction, next.SetupIntent = StatusDetached, at, false, nil, ""
 	default:
-		// Facts about the method that do not change it: duplicates, accepted commands.
-		return m
+		_ = next.evolveVerification(e, at, version) || next.evolveSync(e, at) || next.evolveReplacement(e, at) ||
+			next.evolveUse(e) || next.evolveApproval(e)
 	}
-	next.UpdatedAt, next.Version = at, version
+	if shown(e) {
+		next.UpdatedAt, next.Version = at, version
+	}
 	return &next
+}
+
+// shown tells whether an event about a method changes what is shown of it. Only
+// that is a change to those who read the method and compare its version.
+func shown(e Event) bool {
+	switch e.(type) {
+	case DuplicateDetected, MethodDeclined, MandateExpiring, GatewayDetached, GatewayDetachFailed, SetupIntentCreated, SetupIntentSucceeded:
+		return false
+	default:
+		return true
+	}
+}
+
+// after is the method as decided events will leave it, for deciding what else
+// follows from them. m is nil when the events attach it.
+func (m *Method) after(now time.Time, id MethodID, events []Event) *Method {
+	for _, e := range events {
+		if first, second := methodsOf(e); first == id || second == id {
+			m = m.Evolve(id, e, now, 0)
+		}
+	}
+	return m
 }
 
 func newMethod(e MethodAttached, at time.Time, version uint64) *Method {
 	m := &Method{
 		ID: e.MethodID, Organization: e.Organization, Customer: e.Customer, ExternalID: e.ExternalID,
 		Facts: e.Facts, FactsFrom: e.FactsFrom, Provider: e.Provider, ProviderID: e.ProviderID,
-		Status: e.Status, Verification: e.Verification, Personal: e.Personal, ExpiresAt: e.ExpiresAt,
+		Status: e.Status, StatusBefore: e.StatusThen, Personal: e.Personal, ExpiresAt: e.ExpiresAt,
+		NextAction: e.NextAction, SetupIntent: e.SetupIntentID,
 		CreatedAt: at, UpdatedAt: at, Version: version,
 	}
-	if m.Verification.Status == Verified {
-		m.Verification.VerifiedAt = at
-	}
+	m.Verification = e.Verification.since(at)
 	return m
 }
 

@@ -2,7 +2,6 @@ package domain
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 )
@@ -73,6 +72,7 @@ type Organization struct {
 	Keys      map[string]APIKey
 	CreatedAt time.Time
 	UpdatedAt time.Time // of its settings
+	Clock     time.Time // of a test organization; zero: real time
 }
 
 // Evolve folds an event into the organization.
@@ -83,22 +83,15 @@ func (o *Organization) Evolve(e Event, at time.Time) {
 		o.Mode, o.CreatedAt, o.UpdatedAt = e.Mode, at, at
 	case OrganizationUpdated:
 		o.Settings, o.UpdatedAt = e.Settings, at
+	case TestClockSet:
+		o.Clock = e.Now
 	case KeyCreated:
-		o.Keys = withKey(o.Keys, e.Key)
+		o.Keys = with(o.Keys, e.Key.ID, e.Key)
 	case KeyRevoked:
 		key := o.Keys[e.KeyID]
 		key.RevokedAt = at
-		o.Keys = withKey(o.Keys, key)
+		o.Keys = with(o.Keys, key.ID, key)
 	}
-}
-
-func withKey(keys map[string]APIKey, key APIKey) map[string]APIKey {
-	next := maps.Clone(keys)
-	if next == nil {
-		next = map[string]APIKey{}
-	}
-	next[key.ID] = key
-	return next
 }
 
 // Clone returns a copy that can evolve alone.
@@ -127,6 +120,8 @@ func (o *Organization) Decide(cmd Command, now time.Time) ([]Event, error) {
 		return []Event{KeyRevoked{KeyID: key.ID}}, nil
 	case UpdateSettings:
 		return o.updateSettings(cmd)
+	case SetTestClock:
+		return o.setClock(cmd.Now, now)
 	default:
 		return nil, Refuse(CodeInternal, "an organization does not know the command %s", cmd.CommandName())
 	}
@@ -223,4 +218,23 @@ func (u UpdateSettings) faults() []Fault {
 func (s Settings) equal(t Settings) bool {
 	return s.DefaultPolicy == t.DefaultPolicy && s.DuplicatePolicy == t.DuplicatePolicy && s.TimeZone == t.TimeZone &&
 		slices.Equal(s.ExpiryWindowsDays, t.ExpiryWindowsDays) && slices.Equal(s.RedirectHosts, t.RedirectHosts)
+}
+
+// setClock refuses with forbidden (a live organization) and validation.failed
+// (time does not go back).
+func (o *Organization) setClock(to, now time.Time) ([]Event, error) {
+	present := o.Clock
+	if present.IsZero() {
+		present = now
+	}
+	switch {
+	case o.Mode != ModeTest:
+		return nil, Refuse(CodeForbidden, "the test clock works in test organizations only")
+	case to.Before(present):
+		return nil, invalid("body.now", "must not lie before the clock's present time")
+	case to.Equal(o.Clock):
+		return nil, nil
+	default:
+		return []Event{TestClockSet{Now: to}}, nil
+	}
 }

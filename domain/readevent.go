@@ -24,6 +24,12 @@ func (e *MethodAttached) read(r *reader) {
 			e.ProviderID = r.text()
 		case "status":
 			e.Status = Status(r.text())
+		case "status_then":
+			e.StatusThen = Status(r.text())
+		case "setup_intent_id":
+			e.SetupIntentID = SetupIntentID(r.text())
+		case "next_action":
+			r.rest(&e.NextAction)
 		case "verification":
 			e.Verification.read(r)
 		case "expires_at":
@@ -118,9 +124,23 @@ func (v *Verification) read(r *reader) {
 		case "status":
 			v.Status = VerificationStatus(r.text())
 		case "kind":
-			v.Kind = r.text()
+			v.Kind = Evidence(r.text())
 		case "verified_at":
 			v.VerifiedAt = r.time()
+		case "expires_at":
+			v.ExpiresAt = r.time()
+		case "reference":
+			v.Reference = r.text()
+		case "asked":
+			r.rest(&v.Asked)
+		case "amounts_failed":
+			v.AmountsFailed = r.number()
+		case "descriptor_failed":
+			v.DescriptorFailed = r.number()
+		case "resends":
+			v.Resends = r.number()
+		case "last_error":
+			v.LastError = r.text()
 		default:
 			r.skip()
 		}

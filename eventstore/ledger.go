@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sync/atomic"
 	"time"
 
@@ -57,6 +58,9 @@ type Request struct {
 	Correlation string
 	Causation   string
 	Traceparent string
+	// Now is when the command happens, for organizations whose time stands still.
+	// Zero: now, by the ledger's clock.
+	Now time.Time
 	// Prepare returns the command. It is called once at most, and not at all
 	// for a repeat: this is where a gateway is asked.
 	Prepare func(ctx context.Context) (domain.Command, error)
@@ -151,7 +155,11 @@ func (x *execution) replay(ctx context.Context, known command) (Result, error) {
 
 func (x *execution) decideAndAppend(ctx context.Context) (Result, error) {
 	f := x.fold
-	now := x.now().UTC().Truncate(time.Millisecond)
+	now := x.Now
+	if now.IsZero() {
+		now = x.now()
+	}
+	now = now.UTC().Truncate(time.Millisecond)
 	if now.Before(f.last) {
 		now = f.last
 	}
@@ -268,6 +276,34 @@ func (l *Ledger) StateAt(ctx context.Context, stream string, at time.Time) (doma
 		}
 	}
 	return then.state, nil
+}
+
+// Past is an event of a stream's history.
+type Past struct {
+	Version uint64
+	Event   domain.Event
+	Meta    Metadata
+}
+
+// History returns the events of a stream from the given version on, in their
+// order. It ends with the first error: refusals are those of State.
+func (l *Ledger) History(ctx context.Context, stream string, from uint64) iter.Seq2[Past, error] {
+	return func(yield func(Past, error) bool) {
+		for r, err := range l.store.Stream(ctx, stream, from) {
+			if err != nil {
+				yield(Past{}, refusalOf(err))
+				return
+			}
+			e, meta, err := DecodeRecord(r)
+			if err != nil {
+				yield(Past{}, &BrokenStreamError{Stream: stream, Version: r.Version, Position: r.Position, Cause: err})
+				return
+			}
+			if !yield(Past{Version: r.Version, Event: e, Meta: meta}, nil) {
+				return
+			}
+		}
+	}
 }
 
 // Head is the position of the log's last record.

@@ -309,6 +309,19 @@ func TestEventTimeNeverGoesBackAndIsWholeMilliseconds(t *testing.T) {
 	}
 }
 
+func TestACommandOfATestOrganizationIsDecidedAtItsOwnTime(t *testing.T) {
+	store := memory.New()
+	l, _ := newLedger(store)
+	r := request("", attach(1))
+	r.Now = start.AddDate(3, 0, 0).Add(time.Microsecond)
+	execute(t, l, r)
+	all := records(t, store, stream)
+	meta, _ := eventstore.DecodeMetadata(all[len(all)-1].Metadata)
+	if want := start.AddDate(3, 0, 0); !meta.Time.Equal(want) {
+		t.Errorf("time %s, want %s", meta.Time, want)
+	}
+}
+
 func TestStateAtIsInclusive(t *testing.T) {
 	l, c := newLedger(memory.New())
 	execute(t, l, request("", attach(1)))

@@ -75,8 +75,10 @@ func Refusal(err error) error {
 		return refusal
 	}
 	var e *Error
-	errors.As(err, &e)
-	switch KindOf(err) {
+	if !errors.As(err, &e) {
+		e = &Error{}
+	}
+	switch e.Kind {
 	case Declined:
 		return domain.Refuse(domain.CodeGatewayDeclined, "%s", e.Message)
 	case UnknownToken, Unsupported:

@@ -19,7 +19,7 @@ func changes(a, b *domain.Method) (shown, personal []string) {
 	d.add("status_reason", a.StatusReason == b.StatusReason)
 	d.add("is_default", a.IsDefault == b.IsDefault)
 	d.add("verified", (a.Verification.Status == domain.Verified) == (b.Verification.Status == domain.Verified))
-	d.add("verification", sameVerification(a.Verification, b.Verification))
+	d.add("verification", sameVerification(a, b))
 	d.add("card", sameCard(a.Card, b.Card))
 	d.add("bank_account", samePointed(a.BankAccount, b.BankAccount))
 	d.add("wallet", samePointed(a.Wallet, b.Wallet))
@@ -34,7 +34,9 @@ func changes(a, b *domain.Method) (shown, personal []string) {
 	d.add("expiring", a.Expiring == b.Expiring)
 	d.add("provider", a.Provider == b.Provider)
 	d.add("provider_id", a.ProviderID == b.ProviderID)
+	d.add("replacement", sameReplacement(a.Replacement, b.Replacement))
 	d.add("last_replaced_at", a.LastReplacedAt.Equal(b.LastReplacedAt))
+	d.add("next_action", sameNextAction(a.NextAction, b.NextAction))
 	d.add("in_use_by", slices.Equal(a.InUseBy, b.InUseBy))
 	d.add("detached_at", a.DetachedAt.Equal(b.DetachedAt))
 	shown = d.names
@@ -61,8 +63,20 @@ func samePointed[T comparable](a, b *T) bool {
 	return a == b || a != nil && b != nil && *a == *b
 }
 
-func sameVerification(a, b domain.Verification) bool {
-	return a.Status == b.Status && a.Kind == b.Kind && a.VerifiedAt.Equal(b.VerifiedAt)
+func sameVerification(a, b *domain.Method) bool {
+	v, w := a.Verification, b.Verification
+	left, counts := attemptsRemaining(a)
+	leftThen, countsThen := attemptsRemaining(b)
+	return v.Status == w.Status && v.Kind == w.Kind && v.VerifiedAt.Equal(w.VerifiedAt) && v.ExpiresAt.Equal(w.ExpiresAt) &&
+		v.LastError == w.LastError && left == leftThen && counts == countsThen
+}
+
+// sameReplacement compares what is shown of replacements.
+func sameReplacement(a, b *domain.Replacement) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.AvailableAt.Equal(b.AvailableAt)
 }
 
 func sameCard(a, b *domain.Card) bool {

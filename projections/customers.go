@@ -2,6 +2,7 @@ package projections
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -18,6 +19,9 @@ type customers struct {
 	methods   *lru[domain.MethodID, *domain.Method]
 	sequences *lru[string, sequence] // by organization
 	published eventstore.Position    // of the last public event
+	intents   *intents
+	uses      *uses
+	todo      *todo
 
 	// Since the last commit.
 	dirty       map[domain.MethodID]*domain.Method
@@ -46,7 +50,13 @@ func newCustomers(v *Views) *customers {
 		sequences: newLRU[string, sequence](v.o.CachedMethods),
 		dirty:     map[domain.MethodID]*domain.Method{},
 		counted:   map[string]sequence{},
-		known:     domain.Customer{Methods: map[domain.MethodID]*domain.Method{}},
+		known: domain.Customer{
+			Methods: map[domain.MethodID]*domain.Method{}, SetupIntents: map[domain.SetupIntentID]*domain.SetupIntent{},
+			Subscriptions: map[string]domain.Subscription{},
+		},
+		uses:    newUses(v),
+		intents: newIntents(v),
+		todo:    newTodo(v),
 	}
 }
 
@@ -80,34 +90,49 @@ func (c *customers) Apply(batch *pebble.Batch, ch Change) error {
 	if err := domain.Contradiction(&c.known, ch.Event); err != nil {
 		return err
 	}
-	var first, firstBefore *domain.Method
+	var p publication
 	for i, id := range ids {
 		before := c.known.Methods[id]
 		next := before.Evolve(id, ch.Event, ch.Meta.Time, ch.Record.Version)
 		if i == 0 {
-			first, firstBefore = next, before
+			p.object, p.previous = next, before
 		}
 		if next == before {
 			continue
 		}
-		if err := indexMethod(batch, before, next); err != nil {
+		k, err := keyOf(id)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(indexMethod(batch, before, next), c.todo.method(batch, ch, k, before, next)); err != nil {
 			return err
 		}
 		c.dirty[id] = next
 	}
+	if id := domain.SetupIntentOf(ch.Event); id != "" {
+		p.intentBefore = c.known.SetupIntents[id]
+		p.intent = p.intentBefore.Evolve(ch.Event, ch.Meta.Time, ch.Record.Version)
+		if err := errors.Join(indexIntent(batch, p.intentBefore, p.intent), c.todo.intent(batch, ch, p.intentBefore, p.intent)); err != nil {
+			return err
+		}
+		c.intents.dirty[id] = p.intent
+	}
+	c.uses.apply(ch)
 	name := domain.PublicName(ch.Event)
 	if name == "" {
 		return nil
 	}
 	if changed, ok := ch.Event.(domain.DefaultChanged); ok && changed.To == "" {
-		first, firstBefore = nil, nil
+		p.object, p.previous = nil, nil
 	}
-	return c.publish(batch, ch, name, ids, firstBefore, first)
+	return c.publish(batch, ch, name, ids, p)
 }
 
 // recall gathers the part of the customer's state that the event is about.
 func (c *customers) recall(ch Change, ids []domain.MethodID) error {
 	clear(c.known.Methods)
+	clear(c.known.SetupIntents)
+	clear(c.known.Subscriptions)
 	_, c.known.Organization, c.known.ID = domain.StreamOwner(ch.Record.Stream)
 	c.known.Version, c.known.Default = ch.Record.Version-1, ""
 	_, isNew := ch.Event.(domain.MethodAttached)
@@ -130,6 +155,44 @@ func (c *customers) recall(ch Change, ids []domain.MethodID) error {
 			c.known.Default = id
 		}
 	}
+	return errors.Join(c.recallIntent(ch), c.recallSubscription(ch))
+}
+
+func (c *customers) recallSubscription(ch Change) error {
+	id, names, ok := subscriptionOf(ch.Event)
+	if !ok {
+		return nil
+	}
+	s, err := c.uses.get(ch.Record.Stream, id)
+	if err != nil {
+		return err
+	}
+	if s != nil {
+		c.known.Subscriptions[id] = *s
+	}
+	if names == "" || c.known.Methods[names] != nil {
+		return nil
+	}
+	m, err := c.method(names, false)
+	if m != nil && m.Organization == c.known.Organization && m.Customer == c.known.ID {
+		c.known.Methods[names] = m
+	}
+	return err
+}
+
+func (c *customers) recallIntent(ch Change) error {
+	id := domain.SetupIntentOf(ch.Event)
+	if id == "" {
+		return nil
+	}
+	s, err := c.intents.get(id)
+	if err != nil || s == nil {
+		return err
+	}
+	if s.Organization != c.known.Organization || s.Customer != c.known.ID {
+		return fmt.Errorf("setup intent %s stands in stream %s but belongs to another", id, ch.Record.Stream)
+	}
+	c.known.SetupIntents[id] = s
 	return nil
 }
 
@@ -167,7 +230,7 @@ func (c *customers) method(id domain.MethodID, unlikely bool) (*domain.Method, e
 }
 
 // publish renders the event and files it under everything it is found by.
-func (c *customers) publish(batch *pebble.Batch, ch Change, name string, ids []domain.MethodID, before, after *domain.Method) error {
+func (c *customers) publish(batch *pebble.Batch, ch Change, name string, ids []domain.MethodID, p publication) error {
 	organization, customer := c.known.Organization, c.known.ID
 	seq, err := c.sequence(organization)
 	if err != nil {
@@ -178,10 +241,12 @@ func (c *customers) publish(batch *pebble.Batch, ch Change, name string, ids []d
 		Organization: organization, Customer: customer, Type: name, SubjectID: customer, Time: ch.Meta.Time,
 		Traceparent: headerSafe(ch.Meta.Traceparent),
 	}
-	p := publication{change: ch, message: m, previous: before, object: after}
-	if len(ids) > 0 {
-		p.subject = ids[0]
-		m.SubjectID = string(ids[0])
+	p.change, p.message = ch, m
+	switch {
+	case len(ids) > 0:
+		p.subject, m.SubjectID = ids[0], string(ids[0])
+	case p.intent != nil:
+		p.subject, m.SubjectID = p.intent.MethodID, string(p.intent.ID)
 	}
 	c.scratch = p.appendBody(appendEnvelope(c.scratch[:0], m))
 	if err := fileMessage(batch, m, c.scratch, ids); err != nil {
@@ -231,6 +296,9 @@ func (c *customers) Stage(batch *pebble.Batch) error {
 		}
 		c.keys, c.rows = append(c.keys, k), append(c.rows, cached)
 	}
+	if err := errors.Join(c.intents.stage(batch), c.uses.stage(batch)); err != nil {
+		return err
+	}
 	for organization, s := range c.counted {
 		value := binary.BigEndian.AppendUint64(make([]byte, 0, 16), s.number)
 		value = binary.BigEndian.AppendUint64(value, uint64(s.position))
@@ -260,6 +328,9 @@ func (c *customers) Committed() {
 	for organization, s := range c.counted {
 		c.sequences.put(organization, s)
 	}
+	c.intents.committed()
+	c.uses.committed()
+	c.todo.committed(c.dirty)
 	c.published = c.lastMessage
 	c.forget()
 }
@@ -277,6 +348,9 @@ func (c *customers) Discard() {
 func (c *customers) forget() {
 	clear(c.dirty)
 	clear(c.counted)
+	clear(c.intents.dirty)
+	clear(c.uses.dirty)
+	c.todo.discard()
 	clear(c.rows)
 	c.keys, c.rows = c.keys[:0], c.rows[:0]
 }

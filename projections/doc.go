@@ -7,7 +7,14 @@
 // any moment leaves a view of some moment, never half of one. The database keeps
 // no write-ahead log: what a crash takes is read from the log again.
 //
-// The customers projector keeps two views that advance as one: payment methods,
-// with the JSON of each ready to be sent, and public events, each rendered once as
-// the message that goes over NATS. The organizations projector keeps API keys.
+// The customers projector keeps views that advance as one: payment methods, with
+// the JSON of each ready to be sent; setup intents; public events, each rendered
+// once as the message that goes over NATS; and what is due. The organizations
+// projector keeps API keys, settings and test clocks.
+//
+// What is due is a to-do list, and two workers execute commands to shorten it: a
+// Worker asks gateways, an ExpiryClock waits for moments. The events that follow
+// take the items off. Neither keeps anything on disk: whatever step they die at,
+// the list says what remains, and ids that follow from the log make a repeat
+// harmless.
 package projections

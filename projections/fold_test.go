@@ -29,7 +29,10 @@ func TestViewsEqualTheFoldOfTheLog(t *testing.T) {
 			rt.Fatal(err)
 		}
 		sameMethods(rt, v.Views, w, states)
+		sameIntents(rt, v.Views, w, states)
 		sameKeys(rt, v.Views, w, states)
+		sameOrganizations(rt, v.Views, states)
+		sameWork(rt, v.Views, states)
 		sameEvents(rt, v.Views, steps)
 	})
 }
@@ -90,7 +93,7 @@ func sameEvents(rt *rapid.T, v *projections.Views, steps []step) {
 		want := projections.Message{
 			Position: s.record.Position, Prev: prev, OrgPrev: last[organization].Position, OrgSeq: last[organization].OrgSeq + 1,
 			ID: s.record.ID, Organization: organization, Customer: customer, Type: name, Time: s.meta.Time,
-			Traceparent: s.meta.Traceparent, SubjectID: string(domain.MethodsOf(s.event)[0]), Body: m.Body,
+			Traceparent: s.meta.Traceparent, SubjectID: subjectOf(s.event), Body: m.Body,
 		}
 		if !reflect.DeepEqual(m, want) {
 			rt.Fatalf("message:\n got %+v\nwant %+v", m, want)
@@ -117,6 +120,9 @@ func checkBody(m projections.Message, s step) error {
 		return err
 	}
 	data := body["data"].(map[string]any)
+	if id := domain.SetupIntentOf(s.event); id != "" {
+		return checkIntent(data, s.intentsBefore[id], s.intentsAfter[id])
+	}
 	subject := domain.MethodsOf(s.event)[0]
 	changed, isDefaultChange := s.event.(domain.DefaultChanged)
 	if isDefaultChange && changed.To == "" {
@@ -166,6 +172,60 @@ func checkBody(m projections.Message, s step) error {
 	return nil
 }
 
+func subjectOf(e domain.Event) string {
+	if ids := domain.MethodsOf(e); len(ids) > 0 {
+		return string(ids[0])
+	}
+	return string(domain.SetupIntentOf(e))
+}
+
+// checkIntent is checkBody for an event about a setup intent.
+func checkIntent(data map[string]any, before, after *domain.SetupIntent) error {
+	want, err := shownIntent(after)
+	if err != nil {
+		return err
+	}
+	if !reflect.DeepEqual(data["object"], any(want)) {
+		return fmt.Errorf("object is not the intent after the record, which is %v", want)
+	}
+	previous := map[string]any{}
+	if before != nil {
+		was, err := shownIntent(before)
+		if err != nil {
+			return err
+		}
+		for name, value := range was {
+			if name != "version" && !reflect.DeepEqual(value, want[name]) {
+				previous[name] = value
+			}
+		}
+	}
+	if !reflect.DeepEqual(data["previous_attributes"], any(previous)) {
+		return fmt.Errorf("previous_attributes is not %v", previous)
+	}
+	return nil
+}
+
+func shownIntent(s *domain.SetupIntent) (map[string]any, error) {
+	shown, err := object(projections.RenderSetupIntent(s, "seti_1_secret_2"))
+	if err != nil {
+		return nil, err
+	}
+	shown["client_secret"], shown["metadata"] = nil, nil
+	hideAction(shown)
+	return shown, nil
+}
+
+// hideAction takes out what would let a reader act for the customer.
+func hideAction(shown map[string]any) {
+	if action, ok := shown["next_action"].(map[string]any); ok {
+		action["use_provider_sdk"] = nil
+		if redirect, ok := action["redirect"].(map[string]any); ok {
+			redirect["url"] = nil
+		}
+	}
+}
+
 // split takes a method's object apart into what events show and what is personal.
 func split(m *domain.Method) (shown, personal map[string]any, err error) {
 	shown, err = object(projections.RenderMethod(m))
@@ -177,6 +237,7 @@ func split(m *domain.Method) (shown, personal map[string]any, err error) {
 		"holder": m.Personal.Holder, "email": m.Personal.Email, "label": nil,
 	}
 	shown["billing_address"], shown["metadata"] = nil, nil
+	hideAction(shown)
 	if bank, ok := shown["bank_account"].(map[string]any); ok {
 		bank["holder"] = nil
 	}

@@ -35,8 +35,17 @@ const (
 	tableEventOfType         = 'e' // organization, type, position -> nothing
 	tableSequence            = 'q' // organization -> its last sequence and position
 
-	tableKey  = 'k' // key id -> row
-	tableMode = 'g' // organization -> mode
+	tableKey          = 'k' // key id -> row
+	tableOrganization = 'g' // organization -> row
+
+	tableIntent = 's' // setup intent -> row
+
+	tableIntentOfReference = 'r' // organization, provider, reference, setup intent -> nothing
+	tableSubscription      = 'p' // stream, subscription -> row
+
+	tableWork   = 'w' // position -> gateway work that is due
+	tableWorkOf = 'v' // kind, subject -> position of its open work
+	tableTimed  = 'd' // organization, due, kind, subject -> what time will do
 )
 
 // methodKey is the UUID in a method id.

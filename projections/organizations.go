@@ -3,7 +3,9 @@ package projections
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -17,24 +19,50 @@ type KeyRow struct {
 	Key          domain.APIKey `json:"key"`
 }
 
+// OrganizationRow is what an organization has chosen, as the view knows it.
+// Whoever decides by it folds the stream; the view serves those who only want to
+// know when to look. It is shared: nobody may change it.
+type OrganizationRow struct {
+	Mode     domain.Mode     `json:"mode,omitempty"`
+	Settings domain.Settings `json:"settings"`
+	Clock    time.Time       `json:"clock,omitzero"` // of a test organization; zero: real time
+}
+
 // organizations projects the streams of organizations: every API key, revoked
-// ones included. Settings are not here: whoever decides by them folds the stream.
+// ones included, and every organization's settings and test clock.
 //
 // Keys are on the path of every request, so all of them are in memory, some
-// 400 bytes each, and a lookup cannot fail.
+// 400 bytes each, and a lookup cannot fail. So are organizations.
 type organizations struct {
 	v *Views
 
 	mu   sync.RWMutex
 	keys map[string]KeyRow
+	rows map[string]OrganizationRow
 
 	// Since the last commit.
 	changed map[string]KeyRow
-	opened  map[string]domain.Mode
+	chosen  map[string]OrganizationRow
 }
 
 func newOrganizations(v *Views) *organizations {
-	return &organizations{v: v, keys: map[string]KeyRow{}, changed: map[string]KeyRow{}, opened: map[string]domain.Mode{}}
+	return &organizations{
+		v: v, keys: map[string]KeyRow{}, rows: map[string]OrganizationRow{},
+		changed: map[string]KeyRow{}, chosen: map[string]OrganizationRow{},
+	}
+}
+
+// Organization returns what an organization has chosen. It answers from memory.
+// One that nothing was ever said of has the default settings and is not found.
+func (v *Views) Organization(id string) (OrganizationRow, bool) {
+	o := v.organizations
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	row, ok := o.rows[id]
+	if !ok {
+		row.Settings = domain.DefaultSettings()
+	}
+	return row, ok
 }
 
 // Key returns the API key with this id. It answers from memory.
@@ -46,20 +74,37 @@ func (v *Views) Key(keyID string) (KeyRow, bool) {
 	return row, ok
 }
 
-func (o *organizations) load() (err error) {
-	table := []byte{tableKey}
-	it, err := o.v.db.NewIter(&pebble.IterOptions{LowerBound: table, UpperBound: after(table)})
+func (o *organizations) load() error {
+	err := o.v.scan([]byte{tableKey}, func(_, value []byte) error {
+		var row KeyRow
+		err := json.Unmarshal(value, &row)
+		o.keys[row.Key.ID] = row
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return o.v.scan([]byte{tableOrganization}, func(key, value []byte) error {
+		r := reader{b: key[1:]}
+		id := string(r.part())
+		var row OrganizationRow
+		err := json.Unmarshal(value, &row)
+		o.rows[id] = row
+		return err
+	})
+}
+
+// scan hands every entry of a table to fn, which must not keep them.
+func (v *Views) scan(table []byte, fn func(key, value []byte) error) error {
+	it, err := v.db.NewIter(&pebble.IterOptions{LowerBound: table, UpperBound: after(table)})
 	if err != nil {
 		return err
 	}
 	for ok := it.First(); ok && err == nil; ok = it.Next() {
 		var value []byte
-		if value, err = it.ValueAndErr(); err != nil {
-			break
+		if value, err = it.ValueAndErr(); err == nil {
+			err = fn(it.Key(), value)
 		}
-		var row KeyRow
-		err = json.Unmarshal(value, &row)
-		o.keys[row.Key.ID] = row
 	}
 	if closeErr := it.Close(); err == nil {
 		err = closeErr
@@ -76,10 +121,9 @@ func (o *organizations) Takes(category string) bool { return category == "organi
 // Apply implements Projector.
 func (o *organizations) Apply(batch *pebble.Batch, ch Change) error {
 	_, organization, _ := domain.StreamOwner(ch.Record.Stream)
-	known := domain.Organization{ID: organization, Version: ch.Record.Version - 1}
-	var err error
-	if known.Mode, err = o.mode(organization); err != nil {
-		return err
+	before := o.row(organization)
+	known := domain.Organization{
+		ID: organization, Version: ch.Record.Version - 1, Mode: before.Mode, Settings: before.Settings, Clock: before.Clock,
 	}
 	var id string
 	switch e := ch.Event.(type) {
@@ -101,8 +145,9 @@ func (o *organizations) Apply(batch *pebble.Batch, ch Change) error {
 	if id != "" {
 		o.changed[id] = KeyRow{Organization: organization, Mode: known.Mode, Key: known.Keys[id]}
 	}
-	if _, ok := ch.Event.(domain.OrganizationCreated); ok {
-		o.opened[organization] = known.Mode
+	switch ch.Event.(type) {
+	case domain.OrganizationCreated, domain.OrganizationUpdated, domain.TestClockSet:
+		o.chosen[organization] = OrganizationRow{Mode: known.Mode, Settings: known.Settings, Clock: known.Clock}
 	}
 	return nil
 }
@@ -115,12 +160,15 @@ func (o *organizations) key(id string) (KeyRow, bool) {
 	return row, ok
 }
 
-func (o *organizations) mode(organization string) (domain.Mode, error) {
-	if mode, ok := o.opened[organization]; ok {
-		return mode, nil
+func (o *organizations) row(id string) OrganizationRow {
+	if row, ok := o.chosen[id]; ok {
+		return row
 	}
-	value, err := o.v.read(prefix(tableMode, organization))
-	return domain.Mode(value), o.v.checked(err)
+	row, ok := o.rows[id]
+	if !ok {
+		row.Settings = domain.DefaultSettings()
+	}
+	return row
 }
 
 // Stage implements Projector.
@@ -134,8 +182,12 @@ func (o *organizations) Stage(batch *pebble.Batch) error {
 			return err
 		}
 	}
-	for organization, mode := range o.opened {
-		if err := batch.Set(prefix(tableMode, organization), []byte(mode), nil); err != nil {
+	for id, row := range o.chosen {
+		value, err := json.Marshal(row)
+		if err != nil {
+			return err
+		}
+		if err := batch.Set(prefix(tableOrganization, id), value, nil); err != nil {
 			return err
 		}
 	}
@@ -148,16 +200,17 @@ func (o *organizations) Committing() {}
 // Committed implements Projector.
 func (o *organizations) Committed() {
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	for id, row := range o.changed {
-		o.keys[id] = row
+	maps.Copy(o.keys, o.changed)
+	maps.Copy(o.rows, o.chosen)
+	o.mu.Unlock()
+	for id := range o.chosen {
+		o.v.timetable.reset(id)
 	}
-	clear(o.changed)
-	clear(o.opened)
+	o.Discard()
 }
 
 // Discard implements Projector.
 func (o *organizations) Discard() {
 	clear(o.changed)
-	clear(o.opened)
+	clear(o.chosen)
 }

@@ -13,6 +13,9 @@ type publication struct {
 	subject  domain.MethodID
 	previous *domain.Method // before the record; nil when it was just attached
 	object   *domain.Method // after the record; nil when there is none to show
+
+	// Of an event about a setup intent, in place of a method.
+	intentBefore, intent *domain.SetupIntent
 }
 
 // appendBody writes the event's body: what goes over NATS and what the API answers.
@@ -36,6 +39,9 @@ func (p publication) appendBody(b []byte) []byte {
 }
 
 func (p publication) appendData(b []byte) []byte {
+	if p.intent != nil {
+		return p.appendIntentData(b)
+	}
 	o := begin(b)
 	o.key("object")
 	if p.object == nil {
@@ -53,6 +59,21 @@ func (p publication) appendData(b []byte) []byte {
 		o.texts("changed_personal", personal)
 	}
 	writeDetails(&o, p.change.Event, p.message.Time)
+	return o.end()
+}
+
+func (p publication) appendIntentData(b []byte) []byte {
+	o := begin(b)
+	o.key("object")
+	o.b = appendSetupIntent(o.b, p.intent, "", toConsumer)
+	o.key("previous_attributes")
+	if p.intentBefore == nil {
+		o.b = append(o.b, "{}"...)
+	} else {
+		previous := beginOnly(o.b, intentChanges(p.intentBefore, p.intent))
+		writeIntentMembers(&previous, p.intentBefore, "", toConsumer)
+		o.b = previous.end()
+	}
 	return o.end()
 }
 
@@ -83,6 +104,43 @@ func writeDetails(o *object, e domain.Event, at time.Time) {
 		o.number("days_left", daysLeft(e.ExpiresAt, at))
 	case domain.MethodExpired:
 		o.time("expires_at", e.ExpiresAt)
+	case domain.MandateExpiring:
+		o.time("expires_at", e.ExpiresAt)
+		o.number("days_left", daysLeft(e.ExpiresAt, at))
+	case domain.MethodReplacedByUpdater:
+		o.text("cause", string(e.Cause))
+	case domain.MethodFailed:
+		o.text("reason", e.Reason)
+	case domain.MethodBlocked:
+		o.text("reason", e.Reason)
+	case domain.GatewayDetachFailed:
+		o.text("reason", e.Reason)
+	default:
+		writeVerificationDetails(o, e)
+	}
+}
+
+func writeVerificationDetails(o *object, e domain.Event) {
+	switch e := e.(type) {
+	case domain.VerificationStarted:
+		o.text("kind", string(e.Kind))
+		if e.Kind == domain.EvidenceCardAuth {
+			o.number("amount", uint64(max(e.Amount, 0)))
+		} else {
+			o.null("amount")
+		}
+		o.textOrNull("currency", e.Currency)
+		o.textOrNull("microdeposit_type", string(e.Named))
+		o.textOrNull("arrival_date", e.ArrivalDate)
+		o.time("expires_at", e.ExpiresAt)
+		o.number("resend", uint64(e.Resend))
+	case domain.VerificationAttemptFailed:
+		o.text("named", string(e.Named))
+		o.number("attempts_remaining", uint64(max(e.AttemptsRemaining, 0)))
+	case domain.VerificationEnded:
+		o.text("cause", string(e.Cause))
+	case domain.MethodVerified:
+		o.text("kind", string(e.Kind))
 	}
 }
 

@@ -35,12 +35,12 @@ func appendMethod(b []byte, m *domain.Method, to audience) []byte {
 func writeMembers(o *object, m *domain.Method, to audience) {
 	o.textOrNull("external_id", m.ExternalID)
 	o.text("type", string(m.Type))
-	o.text("method", m.Method)
+	o.textOrNull("method", m.Method)
 	o.text("status", string(m.Status))
 	o.textOrNull("status_reason", m.StatusReason)
 	o.boolean("is_default", m.IsDefault)
 	o.boolean("verified", m.Verification.Status == domain.Verified)
-	writeVerification(o, m.Verification)
+	writeVerification(o, m)
 	writeCard(o, m.Card)
 	writeBankAccount(o, m, to)
 	writeWallet(o, m, to)
@@ -58,27 +58,46 @@ func writeMembers(o *object, m *domain.Method, to audience) {
 	writePersonal(o, m.Personal, to)
 	o.text("provider", m.Provider)
 	o.text("provider_id", m.ProviderID)
-	o.raw("replacement", `{"pending":false,"available_at":null}`)
+	writeReplacement(o, m.Replacement)
 	o.time("last_replaced_at", m.LastReplacedAt)
-	o.null("next_action")
+	writeNextAction(o, m.NextAction, to)
 	o.texts("in_use_by", m.InUseBy)
 	o.time("created_at", m.CreatedAt)
 	o.time("updated_at", m.UpdatedAt)
 	o.time("detached_at", m.DetachedAt)
 }
 
-func writeVerification(o *object, v domain.Verification) {
+func writeVerification(o *object, m *domain.Method) {
 	if !o.key("verification") {
 		return
 	}
+	v := m.Verification
 	inner := begin(o.b)
 	inner.text("status", string(v.Status))
-	inner.textOrNull("kind", v.Kind)
+	inner.textOrNull("kind", string(v.Kind))
 	inner.time("verified_at", v.VerifiedAt)
-	inner.null("attempts_remaining")
-	inner.null("expires_at")
-	inner.null("last_error")
+	if left, ok := attemptsRemaining(m); ok {
+		inner.number("attempts_remaining", left)
+	} else {
+		inner.null("attempts_remaining")
+	}
+	inner.time("expires_at", v.ExpiresAt)
+	inner.textOrNull("last_error", v.LastError)
 	o.b = inner.end()
+}
+
+// attemptsRemaining applies while micro-deposits are awaited: what is left of the
+// attempts for what the next action asks to name.
+func attemptsRemaining(m *domain.Method) (uint64, bool) {
+	v := m.Verification
+	if v.Status != domain.VerificationPending || v.Kind != domain.EvidenceMicroDeposits {
+		return 0, false
+	}
+	named := domain.NamedAmounts
+	if m.NextAction != nil && m.NextAction.MicroDepositType != "" {
+		named = m.NextAction.MicroDepositType
+	}
+	return uint64(max(v.Remaining(named), 0)), true
 }
 
 func writeCard(o *object, c *domain.Card) {

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pmledger/pmledger/domain"
@@ -46,11 +46,24 @@ const (
 
 // private is what evolving a method needs and the API's object does not show.
 type private struct {
-	FactsFrom     string        `json:"f,omitempty"`
-	StatusBefore  domain.Status `json:"s,omitempty"`
-	WindowsServed []int         `json:"w,omitempty"`
-	Holder        string        `json:"h,omitempty"` // of a method that is not a bank account
-	Email         string        `json:"e,omitempty"` // of a method that is not a wallet
+	FactsFrom      string               `json:"f,omitempty"`
+	StatusBefore   domain.Status        `json:"s,omitempty"`
+	WindowsServed  []int                `json:"w,omitempty"`
+	Holder         string               `json:"h,omitempty"` // of a method that is not a bank account
+	Email          string               `json:"e,omitempty"` // of a method that is not a wallet
+	Verification   *domain.Verification `json:"v,omitempty"` // its counters and its reference
+	Replacement    *domain.Replacement  `json:"r,omitempty"`
+	NextAction     *domain.NextAction   `json:"n,omitempty"`
+	SetupIntent    domain.SetupIntentID `json:"i,omitempty"`
+	MandateNoticed bool                 `json:"m,omitempty"`
+	GatewayDetach  string               `json:"g,omitempty"`
+}
+
+// plain tells that there is nothing but where the facts are from, as with nearly
+// all methods.
+func (p private) plain() bool {
+	return p.StatusBefore == "" && len(p.WindowsServed) == 0 && p.Holder == "" && p.Email == "" && p.Verification == nil &&
+		p.Replacement == nil && p.NextAction == nil && p.SetupIntent == "" && !p.MandateNoticed && p.GatewayDetach == ""
 }
 
 func encodeRow(m *domain.Method) ([]byte, error) {
@@ -83,17 +96,29 @@ func encodeRow(m *domain.Method) ([]byte, error) {
 }
 
 func encodePrivate(m *domain.Method) ([]byte, error) {
-	p := private{FactsFrom: m.FactsFrom, StatusBefore: m.StatusBefore, WindowsServed: m.WindowsServed}
+	p := private{
+		FactsFrom: m.FactsFrom, StatusBefore: m.StatusBefore, WindowsServed: m.WindowsServed, Replacement: m.Replacement,
+		NextAction: m.NextAction, SetupIntent: m.SetupIntent, MandateNoticed: m.MandateNoticed, GatewayDetach: m.GatewayDetach,
+	}
+	if v := hiddenVerification(m.Verification); v != (domain.Verification{}) {
+		p.Verification = &v
+	}
 	if m.BankAccount == nil {
 		p.Holder = m.Personal.Holder
 	}
 	if m.Wallet == nil {
 		p.Email = m.Personal.Email
 	}
-	if p.StatusBefore == "" && len(p.WindowsServed) == 0 && p.Holder == "" && p.Email == "" {
-		return []byte(p.FactsFrom), nil // nearly all methods
+	if p.plain() && !strings.HasPrefix(p.FactsFrom, "{") {
+		return []byte(p.FactsFrom), nil
 	}
 	return json.Marshal(p)
+}
+
+// hiddenVerification is what the object does not show of a verification.
+func hiddenVerification(v domain.Verification) domain.Verification {
+	v.Status, v.Kind, v.VerifiedAt, v.ExpiresAt, v.LastError = "", "", time.Time{}, time.Time{}, ""
+	return v
 }
 
 func decodePrivate(b []byte) (private, error) {
@@ -195,70 +220,3 @@ func (r *reader) part() []byte {
 }
 
 func (r *reader) rest() []byte { return r.take(len(r.b)) }
-
-// shown is the API's object as it is read back.
-type shown struct {
-	ID           domain.MethodID `json:"id"`
-	Organization string          `json:"organization_id"`
-	Customer     string          `json:"customer_id"`
-	ExternalID   string          `json:"external_id"`
-	domain.Facts
-	Status         domain.Status       `json:"status"`
-	StatusReason   string              `json:"status_reason"`
-	IsDefault      bool                `json:"is_default"`
-	Verification   domain.Verification `json:"verification"`
-	BankAccount    *shownBankAccount   `json:"bank_account"`
-	Wallet         *shownWallet        `json:"wallet"`
-	ExpiresAt      time.Time           `json:"expires_at"`
-	Expiring       bool                `json:"expiring"`
-	BillingAddress domain.Address      `json:"billing_address"`
-	Metadata       map[string]string   `json:"metadata"`
-	Provider       string              `json:"provider"`
-	ProviderID     string              `json:"provider_id"`
-	LastReplacedAt time.Time           `json:"last_replaced_at"`
-	InUseBy        []string            `json:"in_use_by"`
-	CreatedAt      time.Time           `json:"created_at"`
-	UpdatedAt      time.Time           `json:"updated_at"`
-	DetachedAt     time.Time           `json:"detached_at"`
-	Version        uint64              `json:"version"`
-}
-
-type shownBankAccount struct {
-	domain.BankAccount
-	Holder string `json:"holder"`
-}
-
-type shownWallet struct {
-	domain.Wallet
-	Email string `json:"email"`
-}
-
-// method reads the whole method back, so that it can evolve.
-func (r row) method() (*domain.Method, error) {
-	var s shown
-	if err := json.Unmarshal(r.json, &s); err != nil {
-		return nil, fmt.Errorf("a stored method: %w", err)
-	}
-	p, err := decodePrivate(r.private)
-	if err != nil {
-		return nil, fmt.Errorf("a stored method: %w", err)
-	}
-	m := &domain.Method{
-		ID: s.ID, Organization: s.Organization, Customer: s.Customer, ExternalID: s.ExternalID, Facts: s.Facts,
-		FactsFrom: p.FactsFrom, Provider: s.Provider, ProviderID: s.ProviderID, Status: s.Status, StatusReason: s.StatusReason,
-		StatusBefore: p.StatusBefore, IsDefault: s.IsDefault, Verification: s.Verification, ExpiresAt: s.ExpiresAt,
-		Expiring: s.Expiring, WindowsServed: p.WindowsServed, LastReplacedAt: s.LastReplacedAt, InUseBy: s.InUseBy,
-		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, DetachedAt: s.DetachedAt, Version: s.Version,
-		Personal: domain.Personal{Metadata: s.Metadata, Holder: p.Holder, Email: p.Email},
-	}
-	if s.BillingAddress != (domain.Address{}) {
-		m.Personal.BillingAddress = &s.BillingAddress
-	}
-	if s.BankAccount != nil {
-		m.BankAccount, m.Personal.Holder = &s.BankAccount.BankAccount, s.BankAccount.Holder
-	}
-	if s.Wallet != nil {
-		m.Wallet, m.Personal.Email = &s.Wallet.Wallet, s.Wallet.Email
-	}
-	return m, nil
-}

@@ -93,6 +93,7 @@ type Views struct {
 	organizations *organizations
 	projections   []*projection
 	progress      progress
+	timetable     timetable
 	rows          *rowCache
 
 	// guard keeps db open while somebody reads: readers hold it shared for one

@@ -25,6 +25,7 @@ type world struct {
 	*ledger
 	methods []owned // every method that was ever attached
 	keys    []ownedKey
+	intents []ownedIntent
 }
 
 type owned struct {
@@ -49,7 +50,10 @@ func (w *world) live(rt *rapid.T, n int) {
 }
 
 func (w *world) command(rt *rapid.T) (string, domain.Command) {
-	kind := rapid.IntRange(0, 11).Draw(rt, "kind")
+	kind := rapid.IntRange(0, 19).Draw(rt, "kind")
+	if kind > 11 && len(w.methods) > 0 {
+		return w.lifeCommand(rt)
+	}
 	if kind == 0 {
 		return w.keyCommand(rt)
 	}
@@ -104,6 +108,15 @@ func (w *world) attachAny(rt *rapid.T) (string, domain.Command) {
 	if cmd.Facts.Card != nil {
 		late := w.now.AddDate(0, rapid.IntRange(-2, 4).Draw(rt, "months"), 0)
 		cmd.Facts.Card.ExpMonth, cmd.Facts.Card.ExpYear = int(late.Month()), late.Year()
+	}
+	switch rapid.IntRange(0, 9).Draw(rt, "pending") {
+	case 0:
+		cmd.Unsynced, cmd.Facts = true, domain.Facts{Type: typ}
+	case 1:
+		cmd.Approval = &domain.Approval{
+			SetupIntentID: w.intentOf(o).id, RedirectURL: "https://shop.example", Reference: "ref",
+			NextAction: domain.NextAction{Type: domain.ActionRedirect, RedirectURL: "https://bank.example/<", RedirectTarget: "any"},
+		}
 	}
 	if typ == domain.TypePaypal || typ == domain.TypeOther {
 		cmd.Personal.Email = "jane@example.com"
@@ -176,6 +189,8 @@ type step struct {
 	event         domain.Event
 	meta          eventstore.Metadata
 	before, after map[domain.MethodID]*domain.Method // of the whole customer
+
+	intentsBefore, intentsAfter map[domain.SetupIntentID]*domain.SetupIntent
 }
 
 // replay folds the whole log anew.
@@ -202,7 +217,10 @@ func (l *ledger) replay() ([]step, map[string]domain.State, error) {
 			next := state.Clone()
 			next.Evolve(e, meta.Time)
 			states[r.Stream] = next
-			steps = append(steps, step{record: r, event: e, meta: meta, before: methodsIn(state), after: methodsIn(next)})
+			steps = append(steps, step{
+				record: r, event: e, meta: meta, before: methodsIn(state), after: methodsIn(next),
+				intentsBefore: intentsIn(state), intentsAfter: intentsIn(next),
+			})
 		}
 		if steps[len(steps)-1].record.Position == head {
 			break
@@ -214,6 +232,13 @@ func (l *ledger) replay() ([]step, map[string]domain.State, error) {
 func methodsIn(s domain.State) map[domain.MethodID]*domain.Method {
 	if c, ok := s.(*domain.Customer); ok {
 		return c.Methods
+	}
+	return nil
+}
+
+func intentsIn(s domain.State) map[domain.SetupIntentID]*domain.SetupIntent {
+	if c, ok := s.(*domain.Customer); ok {
+		return c.SetupIntents
 	}
 	return nil
 }

@@ -54,7 +54,19 @@ type Config struct {
 	NATSListen string `koanf:"nats-listen" default:"" dev:"127.0.0.1:4222" usage:"host:port the embedded NATS server listens on; empty: in process only"`
 
 	// Gateway is the provider of an attach that names none.
-	Gateway string `koanf:"gateway" default:"sandbox" usage:"provider of an attach that names none: sandbox"`
+	Gateway string `koanf:"gateway" default:"sandbox" usage:"provider of an attach that names none: sandbox, or one of gateways"`
+
+	// Gateways are the payment providers beside the sandbox, with the files of
+	// their keys. They are a list, and so in the YAML file only.
+	Gateways []GatewayConfig `koanf:"gateways" default:"" flag:"no" usage:"payment providers: name, kind (stripe, sandbox), organizations (name, key-file, webhook-secret-file)"`
+
+	// RawCards lets card numbers through to the default gateway, which puts the
+	// deployment in scope of PCI DSS. It needs TLS, except on loopback in --dev.
+	RawCards bool `koanf:"raw-cards" default:"false" usage:"take card numbers and pass them on to the gateway; needs TLS"`
+
+	// PublicURL is where buyers come back to from an approval. Empty: the address
+	// of HTTP, when a browser on this machine can open it.
+	PublicURL string `koanf:"public-url" default:"" usage:"address at which buyers reach the API, such as https://pay.example.com"`
 
 	// RateLimit is what one API key may ask for, on average. 0: no limit.
 	RateLimit float64 `koanf:"rate-limit" default:"1000" dev:"0" usage:"requests per second for one API key; 0: no limit"`
@@ -119,7 +131,7 @@ func (c Config) Level() slog.Level {
 func (c Config) Validate() error {
 	faults := []error{
 		address("http", c.HTTP, false), address("admin", c.Admin, true), address("nats-listen", c.NATSListen, true),
-		oneOf("store", c.Store, "disk"), oneOf("gateway", c.Gateway, "sandbox"),
+		oneOf("store", c.Store, "disk"), c.validateGateways(), c.validateRawCards(), c.validatePublicURL(),
 		oneOf("log-level", c.LogLevel, "debug", "info", "warn", "error"),
 		natsURL(c.NATSURL), c.validateTLS(), c.validateDevKey(),
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -32,7 +33,7 @@ func addFlags(fs *pflag.FlagSet) {
 	for _, o := range options() {
 		switch {
 		case !o.isFlag:
-		case o.key == "dev":
+		case o.key == "dev", o.key == "raw-cards":
 			fs.Bool(o.key, false, o.usage)
 		default:
 			fs.String(o.key, o.byDefault, o.usage)
@@ -112,6 +113,9 @@ func decode(layers []layer) (Settings, []error) {
 // setField decodes one value. When it cannot, the field gets its default, so that
 // the rest can still be validated.
 func setField(c *Config, o option, value any) error {
+	if value == "" && reflect.ValueOf(c).Elem().Field(o.field).Kind() == reflect.Slice {
+		return nil
+	}
 	one := koanf.New(".")
 	if err := one.Set(o.key, value); err != nil {
 		return err
@@ -133,7 +137,7 @@ func unknownInFile(values *koanf.Koanf, path string) []error {
 			faults = append(faults, fmt.Errorf("%s: %s does not name an option; pmledger config lists them", key, path))
 		}
 	}
-	return faults
+	return append(faults, unknownInGateways(values.Get("gateways"))...)
 }
 
 // unknownInEnv finds misspelt variables. They are no error: an orchestrator makes

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -99,7 +100,7 @@ func TestEveryOptionIsReadFromTheEnvironment(t *testing.T) {
 		"dev": "true", "dev-key": "pml_test_012345678901234567890", "http": "127.0.0.1:1", "admin": "", "data": "d", "store": "disk",
 		"min-free": "1GiB", "secret-file": "s", "nats-url": "nats://h:1", "nats-listen": "", "gateway": "sandbox",
 		"rate-limit": "2.5", "rate-burst": "3", "max-methods": "4", "wait-timeout": "5s", "drain-timeout": "6s",
-		"tls-cert": "", "tls-key": "", "log-level": "warn",
+		"tls-cert": "", "tls-key": "", "log-level": "warn", "gateways": "", "raw-cards": "true", "public-url": "https://pay.example.com",
 	}
 	var environ []string
 	for _, o := range options() {
@@ -117,8 +118,9 @@ func TestEveryOptionIsReadFromTheEnvironment(t *testing.T) {
 		Dev: true, DevKey: "pml_test_012345678901234567890", HTTP: "127.0.0.1:1", Data: "d", Store: "disk", MinFree: 1 << 30,
 		SecretFile: "s", NATSURL: "nats://h:1", Gateway: "sandbox", RateLimit: 2.5, RateBurst: 3, MaxMethods: 4,
 		WaitTimeout: 5 * time.Second, DrainTimeout: 6 * time.Second, LogLevel: "warn",
+		RawCards: true, PublicURL: "https://pay.example.com",
 	}
-	if s.Config != want {
+	if !reflect.DeepEqual(s.Config, want) {
 		t.Errorf("got  %+v\nwant %+v", s.Config, want)
 	}
 	for key, source := range s.Sources {

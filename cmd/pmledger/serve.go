@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"time"
 
 	_ "time/tzdata" // organizations name time zones, and not every machine knows them
 
@@ -16,8 +17,7 @@ import (
 
 	"github.com/pmledger/pmledger/api"
 	"github.com/pmledger/pmledger/eventstore"
-	"github.com/pmledger/pmledger/gateway"
-	"github.com/pmledger/pmledger/gateway/sandbox"
+	"github.com/pmledger/pmledger/projections"
 )
 
 func (p *program) serveCommand() *cobra.Command {
@@ -94,9 +94,16 @@ func (p *program) serve(ctx context.Context, c Config) (err error) {
 	}
 	parts.start("flush", func(ctx context.Context) error { <-ctx.Done(); b.flush(t); return nil })
 
+	providers, err := openGateways(c, t.secrets)
+	if err != nil {
+		return err
+	}
+	defer closing(providers.Close)
+	worker := startWork(parts, c, t, ledger, views, providers, log)
+
 	registry := newRegistry()
 	registry.MustRegister(gauges{truth: t, bus: b})
-	handler, err := newAPI(c, t, ledger, b, devKey, registry, log)
+	handler, err := newAPI(c, t, ledger, b, providers, worker, devKey, registry, log)
 	if err != nil {
 		return err
 	}
@@ -115,11 +122,25 @@ func (p *program) serve(ctx context.Context, c Config) (err error) {
 	return err
 }
 
+// startWork starts what happens without a request: the questions to gateways, and
+// what is due by time.
+func startWork(parts *actors, c Config, t *truth, ledger *eventstore.Ledger, views *projections.Views, providers *gateways, log *slog.Logger) *projections.Worker {
+	policy := projections.LedgerPolicy(ledger, time.Now, c.MaxMethods)
+	worker := projections.NewWorker(projections.WorkerOptions{
+		Views: views, Ledger: ledger, Gateways: providers.byName, Policy: policy, ReturnURL: t.secrets.ReturnURL(c.publicURL()), Logger: log,
+	})
+	clock := projections.NewExpiryClock(projections.ClockOptions{Views: views, Ledger: ledger, Policy: policy, Logger: log})
+	parts.start("worker", worker.Run)
+	parts.start("expiry clock", clock.Run)
+	return worker
+}
+
 // newAPI wires the HTTP side.
-func newAPI(c Config, t *truth, ledger *eventstore.Ledger, b *bus, devKey string, registry *prometheus.Registry, log *slog.Logger) (*api.Server, error) {
+func newAPI(c Config, t *truth, ledger *eventstore.Ledger, b *bus, providers *gateways, worker *projections.Worker, devKey string, registry *prometheus.Registry, log *slog.Logger) (*api.Server, error) {
 	o := api.Options{
 		Ledger: ledger, Views: b.views, Secrets: t.secrets, DevKey: devKey,
-		Gateways: map[string]gateway.Gateway{"sandbox": sandbox.Gateway{}}, TestGateways: []string{"sandbox"}, DefaultGateway: c.Gateway,
+		Gateways: providers.byName, TestGateways: []string{kindSandbox}, DefaultGateway: c.Gateway,
+		Worker: worker, PublicURL: c.publicURL(), WebhookSecrets: providers.webhookSecret, RawCards: c.RawCards,
 		Logger: log, Registerer: registry, Version: thisBuild().Version,
 		RateLimit:  api.RateLimit{PerSecond: c.RateLimit, Burst: c.RateBurst},
 		MaxMethods: c.MaxMethods, WaitTimeout: c.WaitTimeout,

@@ -4,50 +4,96 @@
 package gatewaytest
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"reflect"
-	"strings"
-	"sync"
 	"testing"
-	"time"
 
-	"github.com/pmledger/pmledger/domain"
 	"github.com/pmledger/pmledger/gateway"
 )
 
 // Tokens are what the behaviours are tried with. Each is a token of the provider.
+// A behaviour whose token is "" is skipped.
 type Tokens struct {
 	Card        string // of a card that can be used
 	OtherCard   string // of another card
-	Declined    string // of a card that the provider refuses
+	Declined    string // of a card that the provider refuses to set up or verify
 	Unavailable string // that finds the provider out of reach
 	Unknown     string // that the provider does not know
+	VerifyFails string // of a card that can be looked up, and cannot be verified
+	NoVerify    string // of something that this gateway has no way to verify
+	Bank        string // of a bank account that is verified by micro-deposits
+	InstantBank string // of a bank account whose holder signed in at the bank
+	Approval    string // of a card that its buyer must approve
+	News        string // of a card that the account updater has news of
+	Lost        string // of a card: the first answer to each key that changes something gets lost
+	LostBank    string // the same of a bank account
+	Slow        string // finds a provider that takes the call and does not answer
+
+	Amounts []int  // that Bank and LostBank were sent
+	Code    string // that stands beside them
+
+	Number, OtherNumber, DeclinedNumber string // of raw cards; "" when the gateway takes none
 }
 
-// Run tries every behaviour of the contract. open returns a gateway that is ready;
-// it is called once for each behaviour.
-func Run(t *testing.T, open func(t *testing.T) gateway.Gateway, tokens Tokens) {
+// Provider is a gateway and what a test can see of the provider behind it.
+type Provider struct {
+	Gateway gateway.Gateway
+	// Effects counts what was changed at the provider about a token: cards made,
+	// authorizations, deposits sent, attempts counted, setups, detachments.
+	Effects func(token string) int
+	// Approve is the buyer's approval; nil when coming back is enough.
+	Approve func(token string)
+}
+
+// Run tries every behaviour of the contract. open returns a gateway that is ready,
+// and a provider at which nothing happened yet; it is called once for each
+// behaviour.
+func Run(t *testing.T, open func(t *testing.T) Provider, tokens Tokens) {
 	for _, behaviour := range []struct {
 		name string
-		try  func(t *testing.T, g gateway.Gateway, tokens Tokens)
+		try  func(t *testing.T, p Provider, tokens Tokens)
 	}{
 		{"a lookup tells what may be shown of a card", lookupTellsFacts},
-		{"a repeated lookup gives the same answer", lookupRepeats},
+		{"a repeated lookup gives the same answer and changes nothing", lookupRepeats},
 		{"an answer belongs to its caller alone", answersAreNotShared},
 		{"a fingerprint tells cards apart", fingerprintsDiffer},
+		{"news of the account updater is another card", newsIsAnotherCard},
+		{"a card is verified by an authorization", cardsAreVerified},
+		{"a verification that fails is declined", failedVerifications},
+		{"what cannot be verified is unsupported", unverifiable},
+		{"a bank account is verified at once after a bank login", instantBanks},
+		{"micro-deposits are named by amounts or by code", depositsAreConfirmed},
+		{"micro-deposits can be sent again", depositsAreResent},
+		{"a card without approval is set up at once", setupIsReady},
+		{"a card with approval is set up after the buyer came back", setupAwaitsApproval},
+		{"a detach can be repeated and needs no known token", detachIsForgiving},
+		{"a raw card becomes a token that is known", rawCardsAreTokenized},
+		{"a raw card that is refused leaves nothing", rawCardsAreRefused},
 		{"errors say what they mean", errorsAreTyped},
-		{"no error repeats a token", errorsHideTokens},
-		{"a call whose time is over returns at once", deadlinesHold},
+		{"no error repeats a token, a number or a key", errorsHideSecrets},
+		{"a repeat with the same key gives the same answer and has no second effect", repeatsHaveOneEffect},
+		{"what happened without an answer is found by the repeat", lostAnswersAreFound},
+		{"a key that served another token is refused", keysServeOneRequest},
+		{"a call whose time is over returns at once and changes nothing", endedCallsReturn},
+		{"a provider that does not answer holds nobody up", silentProviders},
 		{"many goroutines can ask at once", concurrentLookups},
+		{"one key from many goroutines has one effect", concurrentRepeats},
 	} {
 		t.Run(behaviour.name, func(t *testing.T) { behaviour.try(t, open(t), tokens) })
 	}
 }
 
-func request(token string) gateway.LookupRequest {
-	return gateway.LookupRequest{Organization: "acme", Customer: "cus_1", Token: token, IdempotencyKey: "command-1"}
+func request(token string) gateway.Request { return keyed(token, "command-1") }
+
+func keyed(token, key string) gateway.Request {
+	return gateway.Request{Organization: "acme", Customer: "cus_1", Token: token, IdempotencyKey: key}
+}
+
+// need skips a behaviour that this gateway's provider cannot show.
+func need(t *testing.T, token string) {
+	t.Helper()
+	if token == "" {
+		t.Skip("the provider has no such token")
+	}
 }
 
 func lookup(t *testing.T, g gateway.Gateway, token string) gateway.Instrument {
@@ -59,117 +105,24 @@ func lookup(t *testing.T, g gateway.Gateway, token string) gateway.Instrument {
 	return i
 }
 
-func lookupTellsFacts(t *testing.T, g gateway.Gateway, tokens Tokens) {
-	i := lookup(t, g, tokens.Card)
-	if i.Type != domain.TypeCard || i.Card == nil || i.Method == "" {
-		t.Fatalf("type %q, method %q, card %v; want a card", i.Type, i.Method, i.Card)
-	}
-	c := i.Card
-	if c.Brand == "" || c.Brand != strings.ToLower(c.Brand) {
-		t.Errorf("brand %q, want lower case", c.Brand)
-	}
-	if len(c.Last4) != 4 || strings.Trim(c.Last4, "0123456789") != "" {
-		t.Errorf("last4 %q, want four digits", c.Last4)
-	}
-	if c.ExpMonth < 1 || c.ExpMonth > 12 || c.ExpYear < 2000 || c.ExpYear > 9999 {
-		t.Errorf("expiry %d/%d, want a month of 1..12 and a year of four digits", c.ExpMonth, c.ExpYear)
-	}
-	if domain.ContainsPAN(fmt.Sprintf("%+v %+v", i, *c)) {
-		t.Error("a card number is among the facts")
-	}
-}
-
-func lookupRepeats(t *testing.T, g gateway.Gateway, tokens Tokens) {
-	first := lookup(t, g, tokens.Card)
-	if again := lookup(t, g, tokens.Card); !reflect.DeepEqual(first, again) {
-		t.Errorf("first %+v, then %+v", first, again)
-	}
-}
-
-func answersAreNotShared(t *testing.T, g gateway.Gateway, tokens Tokens) {
-	first := lookup(t, g, tokens.Card)
-	want := *first.Card
-	first.Card.Last4, first.Card.ExpYear = "0000", 1999
-	if got := *lookup(t, g, tokens.Card).Card; !reflect.DeepEqual(got, want) {
-		t.Errorf("after the caller changed its copy: %+v, want %+v", got, want)
-	}
-}
-
-func fingerprintsDiffer(t *testing.T, g gateway.Gateway, tokens Tokens) {
-	one, other := lookup(t, g, tokens.Card).Fingerprint, lookup(t, g, tokens.OtherCard).Fingerprint
-	if one == "" || one == other {
-		t.Errorf("fingerprints %q and %q, want two", one, other)
-	}
-}
-
-// failing are the tokens that end in an error, by its kind.
-func failing(tokens Tokens) map[gateway.Kind]string {
-	return map[gateway.Kind]string{
-		gateway.Declined: tokens.Declined, gateway.Unavailable: tokens.Unavailable, gateway.UnknownToken: tokens.Unknown,
-	}
-}
-
-func errorsAreTyped(t *testing.T, g gateway.Gateway, tokens Tokens) {
-	for kind, token := range failing(tokens) {
-		i, err := g.Lookup(t.Context(), request(token))
-		var typed *gateway.Error
-		if !errors.As(err, &typed) {
-			t.Errorf("%s: error %v, want a *gateway.Error", kind, err)
-			continue
-		}
-		if typed.Kind != kind || typed.Message == "" {
-			t.Errorf("kind %q with message %q, want %q with one", typed.Kind, typed.Message, kind)
-		}
-		if !reflect.DeepEqual(i, gateway.Instrument{}) {
-			t.Errorf("%s: an instrument came with the error: %+v", kind, i)
-		}
-	}
-}
-
-func errorsHideTokens(t *testing.T, g gateway.Gateway, tokens Tokens) {
-	for kind, token := range failing(tokens) {
-		if _, err := g.Lookup(t.Context(), request(token)); err == nil || strings.Contains(err.Error(), token) {
-			t.Errorf("%s: the error repeats the token, or there is none: %v", kind, err)
-		}
-	}
-	const secret = "zq7secretxk"
-	for _, token := range []string{secret, tokens.Card + "_" + secret, "4242424242424242"} {
-		_, err := g.Lookup(t.Context(), request(token))
-		if err != nil && (strings.Contains(err.Error(), secret) || domain.ContainsPAN(err.Error())) {
-			t.Errorf("the error repeats what was sent as a token: %v", err)
-		}
-	}
-}
-
-func deadlinesHold(t *testing.T, g gateway.Gateway, tokens Tokens) {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	start := time.Now()
-	_, err := g.Lookup(ctx, request(tokens.Card))
-	if took := time.Since(start); took > time.Second {
-		t.Errorf("the call returned after %v", took)
-	}
+// wantKind tells whether err is a *gateway.Error of that kind with a message.
+func wantKind(t *testing.T, what string, err error, kind gateway.Kind) bool {
+	t.Helper()
 	var typed *gateway.Error
-	if !errors.As(err, &typed) || typed.Kind != gateway.Unavailable && typed.Kind != gateway.UnknownOutcome {
-		t.Errorf("error %v, want one that is unavailable or of unknown outcome", err)
+	if !errors.As(err, &typed) {
+		t.Errorf("%s: error %v, want a *gateway.Error", what, err)
+		return false
 	}
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v does not wrap its cause, context.Canceled", err)
+	if typed.Kind != kind || typed.Message == "" {
+		t.Errorf("%s: error %v with message %q, want kind %q and a message", what, err, typed.Message, kind)
+		return false
 	}
+	return true
 }
 
-func concurrentLookups(t *testing.T, g gateway.Gateway, tokens Tokens) {
-	want := map[string]gateway.Instrument{tokens.Card: lookup(t, g, tokens.Card), tokens.OtherCard: lookup(t, g, tokens.OtherCard)}
-	var wg sync.WaitGroup
-	for range 16 {
-		for token, instrument := range want {
-			wg.Go(func() {
-				got, err := g.Lookup(t.Context(), request(token))
-				if err != nil || !reflect.DeepEqual(got, instrument) {
-					t.Errorf("got %+v, %v; want %+v", got, err, instrument)
-				}
-			})
-		}
+func wantEffects(t *testing.T, p Provider, token string, want int) {
+	t.Helper()
+	if got := p.Effects(token); got != want {
+		t.Errorf("%d effects at the provider, want %d", got, want)
 	}
-	wg.Wait()
 }

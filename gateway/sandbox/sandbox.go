@@ -8,132 +8,138 @@
 //	_debit _prepaid      funding of a card, credit otherwise
 //	_exp_2026_12         expiry of a card (year, month), December 2034 otherwise
 //	_fp_<x>              another instrument of the same look; x is letters and digits
-//	_3ds                 the buyer must approve
+//	_3ds                 the buyer must approve; they do so by coming back
 //	_declined            the provider refuses
 //	_unavailable         the provider cannot be reached
-//	_verify_fails        verifying it fails
+//	_verify_fails        verifying it fails, and so does the buyer's approval
 //	_updates             the account updater has news of it
+//	_lost                what changes something happens, and its first answer gets lost
+//	_recovers            the provider cannot be reached by a customer's first lookup
+//
+// Cards are verified by an authorization of nothing, or of one unit of their
+// currency where an authorization of nothing is not customary. ba_us is verified
+// by micro-deposits: the amounts 32 and 45, or the code SM11AA; ba_us_instant by
+// signing in at the bank.
+//
+// With a Key the sandbox also takes raw cards; it keeps no number, only a keyed
+// fingerprint and what may be shown. Numbers that are treated in their own way:
+//
+//	4000 0000 0000 0002  declined              4000 0000 0000 0119  unavailable
+//	4000 0000 0000 0341  verifying it fails    4000 0025 0000 3155  the buyer must approve
+//	4000 0000 0000 0069  news of the updater   4000 0027 6000 3184  the buyer will not approve
+//	4000 0000 0000 9995  the answer gets lost  4000 0007 6000 0002  from Brazil
+//	4000 0566 5566 5556  debit                 4000 0039 2000 0003  from Japan
+//	5105 1051 0510 5100  prepaid               5200 8282 8282 8210  debit
+//
+// What it remembers (such cards, and the
+// answers to idempotency keys) outlives the process when it was opened with a
+// directory, as a provider's memory would.
 package sandbox
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"strings"
+	"time"
 
-	"github.com/pmledger/pmledger/domain"
 	"github.com/pmledger/pmledger/gateway"
 )
 
-// Gateway answers from the token alone. The zero value is ready.
-type Gateway struct{}
+// Gateway answers from the token alone. The zero value is ready, remembers in
+// memory only, and takes no raw cards. It must not be copied after its first call.
+type Gateway struct {
+	// Key makes the fingerprints of raw cards; 32 random bytes, and the same ones
+	// at every start. Without it Tokenize is Unsupported.
+	Key []byte
+	// Now is the time that arrival dates and webhook signatures are measured by;
+	// nil is the machine's clock.
+	Now func() time.Time
 
-var _ gateway.Gateway = Gateway{}
+	state state
+}
+
+var _ gateway.Webhooks = (*Gateway)(nil)
 
 // Lookup answers as the token says. An unknown token is told which ones exist.
-func (Gateway) Lookup(ctx context.Context, req gateway.LookupRequest) (gateway.Instrument, error) {
+func (g *Gateway) Lookup(ctx context.Context, req gateway.Request) (gateway.Instrument, error) {
 	if ctx.Err() != nil {
 		return gateway.Instrument{}, gateway.Stopped(ctx)
 	}
-	t, err := parse(req.Token)
+	g.state.lookups.Add(1)
+	t, err := g.usable(req.Token)
 	if err != nil {
 		return gateway.Instrument{}, err
 	}
-	switch {
-	case t.unavailable:
-		return gateway.Instrument{}, &gateway.Error{Kind: gateway.Unavailable, Message: "the payment provider cannot be reached; try again later"}
-	case t.declined:
-		return gateway.Instrument{}, &gateway.Error{Kind: gateway.Declined, Message: "the payment provider declined this payment method"}
+	if t.recovers && g.state.first(digest(req.Organization, req.Customer, req.Token)) {
+		return gateway.Instrument{}, outOfReach()
 	}
 	return t.instrument(), nil
 }
 
-// instrument makes the answer anew, so that no caller can change another's.
-func (t token) instrument() gateway.Instrument {
-	i := bases[t.base].instrument()
-	i.Fingerprint = t.fingerprint()
-	i.NeedsApproval = t.approval
-	if i.Card != nil {
-		i.Card.Funding, i.Card.ExpYear, i.Card.ExpMonth = t.funding, t.expYear, t.expMonth
+// Detach makes the sandbox forget a tokenized card. The other tokens stand for
+// instruments that exist for everybody; they can be attached again.
+func (g *Gateway) Detach(ctx context.Context, req gateway.Request) error {
+	if ctx.Err() != nil {
+		return gateway.Stopped(ctx)
 	}
-	if i.Mandate != nil {
-		i.Mandate.Reference = "SANDBOX-" + strings.ToUpper(i.Fingerprint[:8])
+	t, err := g.read(req.Token)
+	if err != nil {
+		return nil // what is not known is gone
 	}
-	return i
+	_, err = perform(&g.state, g.call(opDetach, req, t, ""), func() (bool, error) {
+		return true, t.outOfReach()
+	})
+	return err
 }
 
-// fingerprint names the instrument: base, funding, expiry and _fp_ in one order,
-// however the token was spelt. What only steers the sandbox's behaviour is left
-// out: a card that will be declined tomorrow is the same card. Funding and expiry
-// are part of it so that tok_visa and tok_visa_debit are two cards.
-func (t token) fingerprint() string {
-	sum := sha256.Sum256([]byte("pmledger sandbox instrument\n" + t.canonical()))
-	return hex.EncodeToString(sum[:16])
-}
-
-// bases are the tokens without suffixes, in the order of the documentation, each
-// with what is behind it.
-var bases = [...]struct {
-	token      string
-	instrument func() gateway.Instrument
-}{
-	{"tok_visa", func() gateway.Instrument { return card("visa", "4242") }},
-	{"tok_mastercard", func() gateway.Instrument { return card("mastercard", "4444") }},
-	{"tok_amex", func() gateway.Instrument { return card("amex", "0005") }},
-	{"tok_discover", func() gateway.Instrument { return card("discover", "1117") }},
-	{"tok_twint", twint},
-	{"ba_us", bankAccount},
-	{"ba_us_instant", bankAccount},
-	{"sepa_de", directDebit},
-	{"paypal_demo", paypal},
-	{"wallet_apple_pay", func() gateway.Instrument { return wallet("apple_pay") }},
-	{"wallet_google_pay", func() gateway.Instrument { return wallet("google_pay") }},
-}
-
-func card(brand, last4 string) gateway.Instrument {
-	return gateway.Instrument{Facts: domain.Facts{
-		Type: domain.TypeCard, Method: "card", Country: "US",
-		Card: &domain.Card{Brand: brand, Last4: last4, Country: "US"},
-	}}
-}
-
-func twint() gateway.Instrument {
-	return gateway.Instrument{Facts: domain.Facts{Type: domain.TypeTwint, Method: "twint", Country: "CH", Currency: "chf"}}
-}
-
-func bankAccount() gateway.Instrument {
-	return gateway.Instrument{
-		Holder: "Sandbox Holder",
-		Facts: domain.Facts{
-			Type: domain.TypeBankAccount, Method: "ach", Country: "US", Currency: "usd",
-			BankAccount: &domain.BankAccount{
-				BankName: "Sandbox Bank", Last4: "6789", Routing: "110000000", HolderType: "individual",
-				AccountType: "checking", Country: "US", Currency: "usd", Status: "active",
-			},
-		},
+// usable reads a token, and refuses it as the token itself demands.
+func (g *Gateway) usable(text string) (token, error) {
+	t, err := g.read(text)
+	if err != nil {
+		return token{}, err
 	}
-}
-
-func directDebit() gateway.Instrument {
-	return gateway.Instrument{
-		Holder: "Sandbox Holder",
-		Facts: domain.Facts{
-			Type: domain.TypeDirectDebit, Method: "sepa", Country: "DE", Currency: "eur",
-			BankAccount: &domain.BankAccount{
-				BankName: "Sandbox Bank", Last4: "3000", HolderType: "individual", Country: "DE", Currency: "eur", Status: "active",
-			},
-			Mandate: &domain.Mandate{Scheme: "sepa", Status: "active"},
-		},
+	if err := t.outOfReach(); err != nil {
+		return token{}, err
 	}
-}
-
-func paypal() gateway.Instrument {
-	return gateway.Instrument{
-		Email: "buyer@sandbox.example",
-		Facts: domain.Facts{Type: domain.TypePaypal, Method: "paypal", Country: "US", Wallet: &domain.Wallet{Kind: "paypal"}},
+	if t.declined {
+		return token{}, &gateway.Error{Kind: gateway.Declined, Message: "the payment provider declined this payment method"}
 	}
+	return t, nil
 }
 
-func wallet(kind string) gateway.Instrument {
-	return gateway.Instrument{Facts: domain.Facts{Type: domain.TypeWallet, Method: kind, Country: "US", Wallet: &domain.Wallet{Kind: kind}}}
+// read reads a token of the documentation, or one that Tokenize gave.
+func (g *Gateway) read(text string) (token, error) {
+	if isCardToken(text) {
+		stored, ok := g.state.card(text)
+		if !ok {
+			return token{}, unknown("the sandbox does not know this card; its token was detached, or comes from elsewhere")
+		}
+		return stored.token(), nil
+	}
+	return parse(text)
+}
+
+func (t token) outOfReach() error {
+	if t.unavailable {
+		return outOfReach()
+	}
+	return nil
+}
+
+func outOfReach() error {
+	return &gateway.Error{Kind: gateway.Unavailable, Message: "the payment provider cannot be reached; try again later"}
+}
+
+func (g *Gateway) now() time.Time {
+	if g.Now == nil {
+		return time.Now()
+	}
+	return g.Now()
+}
+
+// call names a call that changes something. request tells calls with one key
+// apart that ask for different things, beyond the token and the customer.
+func (g *Gateway) call(op string, req gateway.Request, t token, request string) call {
+	return call{
+		Effect:  Effect{Op: op, Organization: req.Organization, Customer: req.Customer, Token: req.Token, Key: req.IdempotencyKey},
+		request: digest(req.Customer, req.Token, request), lost: t.lost,
+	}
 }

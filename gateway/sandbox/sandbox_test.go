@@ -12,16 +12,49 @@ import (
 	"github.com/pmledger/pmledger/gateway/sandbox"
 )
 
+var tokens = gatewaytest.Tokens{
+	Card: "tok_visa", OtherCard: "tok_visa_fp_other", Declined: "tok_visa_declined", Unavailable: "tok_visa_unavailable",
+	Unknown: "tok_nobody", VerifyFails: "tok_visa_verify_fails", NoVerify: "sepa_de", Bank: "ba_us", InstantBank: "ba_us_instant",
+	Approval: "tok_visa_3ds", News: "tok_visa_updates", Lost: "tok_visa_lost", LostBank: "ba_us_lost",
+	Amounts: []int{32, 45}, Code: "SM11AA",
+	Number: "4242424242424242", OtherNumber: "5555555555554444", DeclinedNumber: "4000000000000002",
+}
+
 func TestContract(t *testing.T) {
-	gatewaytest.Run(t, func(*testing.T) gateway.Gateway { return sandbox.Gateway{} }, gatewaytest.Tokens{
-		Card: "tok_visa", OtherCard: "tok_visa_fp_other", Declined: "tok_visa_declined",
-		Unavailable: "tok_visa_unavailable", Unknown: "tok_nobody",
-	})
+	gatewaytest.Run(t, func(*testing.T) gatewaytest.Provider {
+		return provider(&sandbox.Gateway{Key: []byte("a key of the test")})
+	}, tokens)
+}
+
+func TestContractOnDisk(t *testing.T) {
+	gatewaytest.Run(t, func(t *testing.T) gatewaytest.Provider { return provider(open(t, t.TempDir())) }, tokens)
+}
+
+func provider(g *sandbox.Gateway) gatewaytest.Provider {
+	return gatewaytest.Provider{Gateway: g, Effects: func(token string) int {
+		n := 0
+		for _, e := range g.Effects() {
+			if e.Token == token {
+				n++
+			}
+		}
+		return n
+	}}
+}
+
+func open(t *testing.T, dir string) *sandbox.Gateway {
+	t.Helper()
+	g, err := sandbox.Open(dir, []byte("a key of the test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { g.Close() })
+	return g
 }
 
 func lookup(t *testing.T, token string) gateway.Instrument {
 	t.Helper()
-	i, err := sandbox.Gateway{}.Lookup(t.Context(), gateway.LookupRequest{Token: token})
+	i, err := new(sandbox.Gateway).Lookup(t.Context(), gateway.Request{Token: token})
 	if err != nil {
 		t.Fatalf("%s: %v", token, err)
 	}
@@ -42,6 +75,9 @@ func shown(i gateway.Instrument) string {
 	}
 	if m := i.Mandate; m != nil {
 		s += fmt.Sprintf(" mandate %s %s", m.Scheme, m.Status)
+	}
+	if n := i.News; n != nil {
+		s += fmt.Sprintf(" news %s %d/%d", n.Card.Last4, n.Card.ExpMonth, n.Card.ExpYear)
 	}
 	if i.NeedsApproval {
 		s += " needs approval"
@@ -66,14 +102,30 @@ func TestEveryTokenOfTheDocumentationIsKnown(t *testing.T) {
 		"tok_amex_prepaid":                      "card card US amex 0005 12/2034 prepaid",
 		"tok_visa_exp_2026_12":                  "card card US visa 4242 12/2026 credit",
 		"tok_visa_3ds":                          "card card US visa 4242 12/2034 credit needs approval",
-		"tok_visa_updates":                      "card card US visa 4242 12/2034 credit",
+		"tok_visa_updates":                      "card card US visa 4242 12/2034 credit news 5353 12/2037",
 		"ba_us_verify_fails":                    `bank_account ach US bank 6789 "110000000" usd by Sandbox Holder`,
 		"tok_visa_debit_exp_2026_01_fp_x":       "card card US visa 4242 1/2026 debit",
 		"tok_visa_fp_declined_3ds_exp_2027_02":  "card card US visa 4242 2/2027 credit needs approval",
-		"tok_visa_verify_fails_updates_prepaid": "card card US visa 4242 12/2034 prepaid",
+		"tok_visa_verify_fails_updates_prepaid": "card card US visa 4242 12/2034 prepaid news 5353 12/2037",
+		"tok_discover_lost_debit":               "card card US discover 1117 12/2034 debit",
 	} {
 		if got := shown(lookup(t, token)); got != want {
 			t.Errorf("%s: %s, want %s", token, got, want)
+		}
+	}
+}
+
+func TestATokenThatRecoversIsUnavailableOncePerCustomer(t *testing.T) {
+	g := new(sandbox.Gateway)
+	for _, customer := range []string{"cus_1", "cus_2"} {
+		for n := range 3 {
+			i, err := g.Lookup(t.Context(), gateway.Request{Organization: "acme", Customer: customer, Token: "tok_visa_recovers"})
+			if n == 0 && (gateway.KindOf(err) != gateway.Unavailable || i.Type != "") || n > 0 && err != nil {
+				t.Errorf("%s, lookup %d: %v", customer, n+1, err)
+			}
+			if n > 0 && i.Fingerprint != lookup(t, "tok_visa").Fingerprint {
+				t.Errorf("%s: fingerprint %q, want that of tok_visa", customer, i.Fingerprint)
+			}
 		}
 	}
 }
@@ -130,7 +182,7 @@ func TestAMistakenTokenIsToldWhatExists(t *testing.T) {
 		"ba_us_debit":            "for cards",
 		"sepa_de_exp_2026_12":    "for cards",
 	} {
-		_, err := sandbox.Gateway{}.Lookup(t.Context(), gateway.LookupRequest{Token: token})
+		_, err := new(sandbox.Gateway).Lookup(t.Context(), gateway.Request{Token: token})
 		var typed *gateway.Error
 		if !errors.As(err, &typed) || typed.Kind != gateway.UnknownToken || !strings.Contains(typed.Message, want) {
 			t.Errorf("%q: error %v, want an unknown token and %q", token, err, want)
@@ -146,7 +198,7 @@ func FuzzLookup(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, token string) {
-		i, err := sandbox.Gateway{}.Lookup(t.Context(), gateway.LookupRequest{Token: token})
+		i, err := new(sandbox.Gateway).Lookup(t.Context(), gateway.Request{Token: token})
 		if (err == nil) != (i.Fingerprint != "") {
 			t.Fatalf("%q: fingerprint %q, error %v", token, i.Fingerprint, err)
 		}

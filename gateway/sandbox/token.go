@@ -15,9 +15,19 @@ type token struct {
 	funding           string // debit, prepaid, credit
 	expYear, expMonth int
 	mark              string // of _fp_
-	approval          bool
-	declined          bool
-	unavailable       bool
+	behaviour
+	stored *storedCard // a card that Tokenize took; base does not apply then
+}
+
+// behaviour is how the sandbox treats an instrument.
+type behaviour struct {
+	approval    bool
+	declined    bool
+	unavailable bool
+	verifyFails bool
+	updates     bool
+	lost        bool
+	recovers    bool
 }
 
 // parse reads a token. It never repeats the token in an error: somebody may have
@@ -78,12 +88,16 @@ func (t *token) take(words []string) (suffix string, used int, err error) {
 	case "unavailable":
 		t.unavailable = true
 	case "updates":
-		// News from the account updater changes nothing about a lookup.
+		t.updates = true
+	case "recovers":
+		t.recovers = true
+	case "lost":
+		t.lost = true
 	case "verify":
-		// Nor does a verification that will fail one day.
 		if len(words) < 2 || words[1] != "fails" {
 			return "", 0, unknownSuffix()
 		}
+		t.verifyFails = true
 		return "_verify_fails", 2, nil
 	default:
 		return "", 0, unknownSuffix()
@@ -134,7 +148,7 @@ func unknownBase() error {
 }
 
 func unknownSuffix() error {
-	return unknown("the sandbox does not know a suffix of this token; it knows _debit, _prepaid, _exp_2026_12, _fp_x, _3ds, _declined, _unavailable, _verify_fails, _updates")
+	return unknown("the sandbox does not know a suffix of this token; it knows _debit, _prepaid, _exp_2026_12, _fp_x, _3ds, _declined, _unavailable, _verify_fails, _updates, _lost, _recovers")
 }
 
 func unknown(format string, args ...any) error {
