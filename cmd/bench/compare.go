@@ -58,6 +58,10 @@ func measure(ctx context.Context, s settings, p *product, echo string) error {
 		return err
 	}
 	rows = slices.DeleteFunc(rows, func(r row) bool { return !strings.HasPrefix(r.title(), s.only) })
+	drains := s.drain > 0 && strings.HasPrefix(drainTitle, s.only)
+	if len(rows) == 0 && drains {
+		return measureDrain(ctx, s, p)
+	}
 	if len(rows) == 0 {
 		return fmt.Errorf("nothing that is measured begins with %q", s.only)
 	}
@@ -87,7 +91,10 @@ func measure(ctx context.Context, s settings, p *product, echo string) error {
 	allowed := 3*median(fsyncs) + bare/2
 	fmt.Printf("\nattach, 1 client, p50: %s; fdatasync %s, E %s; goal 3 fdatasync + E/2 = %s (%.2f of it)\n",
 		latency, median(fsyncs), bare, allowed, float64(latency)/float64(allowed))
-	return measureDelivery(ctx, s, p, bare/2)
+	if err := measureDelivery(ctx, s, p, bare/2); err != nil || !drains {
+		return err
+	}
+	return measureDrain(ctx, s, p)
 }
 
 // round measures E and the product, one right after the other.
@@ -198,7 +205,10 @@ func attachRequest(b []byte, customer, token, key string) []byte {
 }
 
 func postRequest(b []byte, path, token, key string) []byte {
-	body := `{"type":"card","token":"` + token + `","metadata":{"plan":"gold"}}`
+	return jsonRequest(b, path, `{"type":"card","token":"`+token+`","metadata":{"plan":"gold"}}`, key)
+}
+
+func jsonRequest(b []byte, path, body, key string) []byte {
 	b = append(b, "POST "+path+" HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer "+benchKey+"\r\nContent-Type: application/json\r\n"...)
 	if key != "" {
 		b = append(b, "Idempotency-Key: "+key+"\r\n"...)

@@ -86,9 +86,16 @@ type result struct {
 	settling  time.Duration // of the run, after the last answer
 }
 
-// load sends requests over so many connections for a while. The time until the
-// target has settled belongs to the run.
+// load sends requests over so many connections for a while.
 func load(ctx context.Context, t target, clients int, length time.Duration) (result, error) {
+	until := time.Now().Add(length)
+	return loadWhile(ctx, t, clients, func(now time.Time) bool { return now.Before(until) })
+}
+
+// loadWhile sends requests over so many connections, each one after more said
+// yes; more is called by many goroutines. The time until the target has settled
+// belongs to the run.
+func loadWhile(ctx context.Context, t target, clients int, more func(now time.Time) bool) (result, error) {
 	var mu sync.Mutex
 	var all []time.Duration
 	var failure error
@@ -96,7 +103,7 @@ func load(ctx context.Context, t target, clients int, length time.Duration) (res
 	began := time.Now()
 	for n := range clients {
 		wg.Go(func() {
-			took, err := loadOne(ctx, t, n, began.Add(length))
+			took, err := loadOne(ctx, t, n, more)
 			mu.Lock()
 			defer mu.Unlock()
 			all = append(all, took...)
@@ -118,7 +125,7 @@ func load(ctx context.Context, t target, clients int, length time.Duration) (res
 	return result{perSecond: float64(len(all)) / took.Seconds(), p50: quantile(all, 0.5), p99: quantile(all, 0.99), settling: took - answered}, nil
 }
 
-func loadOne(ctx context.Context, t target, n int, until time.Time) ([]time.Duration, error) {
+func loadOne(ctx context.Context, t target, n int, more func(now time.Time) bool) ([]time.Duration, error) {
 	c, err := dial(ctx, t.address)
 	if err != nil {
 		return nil, err
@@ -126,7 +133,7 @@ func loadOne(ctx context.Context, t target, n int, until time.Time) ([]time.Dura
 	defer c.conn.Close()
 	var all []time.Duration
 	var request []byte
-	for i, now := 0, time.Now(); now.Before(until) && ctx.Err() == nil; i++ {
+	for i, now := 0, time.Now(); ctx.Err() == nil && more(now); i++ {
 		request = t.request(request[:0], n, i)
 		status, err := c.do(request)
 		if err != nil {

@@ -6,7 +6,8 @@
 // pmledger runs as in production: the built program, durable appends, views,
 // publisher and embedded NATS, one line of log for each request. Product, E and
 // generator are three processes that share the same cores. A run of attaches ends
-// when nothing is left to project or to publish.
+// when nothing is left to project or to publish. The expiry drain has no E: attaches
+// beside it are compared with attaches without it.
 package main
 
 import (
@@ -26,6 +27,7 @@ type settings struct {
 	dir    string
 	only   string
 	cpu    string
+	drain  int
 }
 
 func main() {
@@ -33,8 +35,9 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 3, "rounds; the medians are printed")
 	flag.DurationVar(&s.length, "length", 2*time.Second, "length of one measurement")
 	flag.StringVar(&s.dir, "dir", "", "folder to measure in, on the volume in question; empty: a temporary one")
-	flag.StringVar(&s.only, "only", "", "measure only the requests whose name begins so, such as \"attach, 64\"; nothing else then")
+	flag.StringVar(&s.only, "only", "", "measure only the rows whose name begins so, such as \"attach, 64\" or \"expiry drain\"; nothing else then")
 	flag.StringVar(&s.cpu, "cpuprofile", "", "file for a CPU profile of pmledger during its last measurement")
+	flag.IntVar(&s.drain, "drain", 10_000, "notices that become due for the expiry drain, in as many turns as there are rounds, 3 at most; 0 leaves it out")
 	role := flag.String("role", "", "used by bench itself: echo or scan")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
