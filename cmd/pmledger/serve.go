@@ -44,8 +44,13 @@ func (p *program) serveCommand() *cobra.Command {
 // an attach, 300 costs 245 µs and a third more memory.
 const gcPercent = 200
 
+// memoryLimit is the size, in bytes, from which the collector works harder rather
+// than let the process grow. Measured with 0.8 M methods attached at full speed:
+// 0.5 GiB in use, most of it the NATS server's. GOMEMLIMIT in the environment wins.
+const memoryLimit = 1 << 30
+
 // tune sets the runtime up for a process that syncs all the time, where the
-// environment does not: GOGC, and twice as many threads as there are cores. With
+// environment does not: the collector, and twice as many threads as there are cores. With
 // one thread per core a sync that has returned waits for milliseconds until a
 // thread takes it up. Measured on 2 cores with 64 clients attaching: 2 threads
 // 2 900/s at p99 150 ms, 4 threads 5 100/s at p99 37 ms, 8 threads no better.
@@ -55,6 +60,9 @@ func tune() {
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
 	}
 }
 
