@@ -4,10 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
-	"fmt"
-	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,51 +26,6 @@ type Metadata struct {
 	Traceparent string    // W3C trace context
 }
 
-type storedMetadata struct {
-	Time        string `json:"time"`
-	Schema      string `json:"schema"`
-	Prev        string `json:"prev"`
-	CommandID   string `json:"command_id"`
-	RequestMAC  string `json:"request_mac,omitempty"`
-	Actor       string `json:"actor,omitempty"`
-	Reason      string `json:"reason,omitempty"`
-	Correlation string `json:"$correlationId,omitempty"`
-	Causation   string `json:"$causationId,omitempty"`
-	Traceparent string `json:"traceparent,omitempty"`
-}
-
-// timeForm is RFC 3339 with exactly three digits of a second.
-const timeForm = "2006-01-02T15:04:05.000Z"
-
-// Encode writes the metadata as it is stored.
-func (m Metadata) Encode() ([]byte, error) {
-	return json.Marshal(storedMetadata{
-		Time: m.Time.UTC().Format(timeForm), Schema: strconv.Itoa(m.Schema), Prev: m.Prev,
-		CommandID: m.CommandID, RequestMAC: m.RequestMAC, Actor: m.Actor, Reason: m.Reason,
-		Correlation: m.Correlation, Causation: m.Causation, Traceparent: m.Traceparent,
-	})
-}
-
-// DecodeMetadata reads a record's metadata. Members it does not know are ignored.
-func DecodeMetadata(data []byte) (Metadata, error) {
-	var s storedMetadata
-	if err := json.Unmarshal(data, &s); err != nil {
-		return Metadata{}, fmt.Errorf("metadata: %w", err)
-	}
-	at, err := time.Parse(timeForm, s.Time)
-	if err != nil {
-		return Metadata{}, fmt.Errorf("metadata: time: %w", err)
-	}
-	schema, err := strconv.Atoi(s.Schema)
-	if err != nil {
-		return Metadata{}, fmt.Errorf("metadata: schema: %w", err)
-	}
-	return Metadata{
-		Time: at, Schema: schema, Prev: s.Prev, CommandID: s.CommandID, RequestMAC: s.RequestMAC,
-		Actor: s.Actor, Reason: s.Reason, Correlation: s.Correlation, Causation: s.Causation, Traceparent: s.Traceparent,
-	}, nil
-}
-
 // NoPrev is the prev of a stream's first record.
 var NoPrev = strings.Repeat("0", 2*sha256.Size)
 
@@ -88,8 +41,8 @@ const leafVersion = 1
 // endian. It covers the exact stored bytes; nothing is ever encoded again. The
 // position is left out: it changes when a log is moved to another store.
 func LeafHash(stream string, version uint64, id uuid.UUID, typ string, metadata, data []byte) string {
-	leaf := make([]byte, 0, 2+4*4+8+16+len(stream)+len(typ)+len(metadata)+len(data))
-	leaf = append(leaf, 0x00, leafVersion)
+	buffer := leaves.Get().(*[]byte)
+	leaf := append((*buffer)[:0], 0x00, leafVersion)
 	leaf = appendPrefixed(leaf, stream)
 	leaf = binary.BigEndian.AppendUint64(leaf, version)
 	leaf = append(leaf, id[:]...)
@@ -97,8 +50,12 @@ func LeafHash(stream string, version uint64, id uuid.UUID, typ string, metadata,
 	leaf = appendPrefixed(leaf, metadata)
 	leaf = appendPrefixed(leaf, data)
 	sum := sha256.Sum256(leaf)
+	*buffer = leaf
+	leaves.Put(buffer)
 	return hex.EncodeToString(sum[:])
 }
+
+var leaves = sync.Pool{New: func() any { return new([]byte) }}
 
 func appendPrefixed[B string | []byte](to []byte, b B) []byte {
 	to = binary.BigEndian.AppendUint32(to, uint32(len(b)))

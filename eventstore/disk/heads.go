@@ -12,37 +12,43 @@ const maxHeads = 32 << 10
 type heads struct {
 	mu         sync.Mutex
 	young, old map[string]head
-	commits    uint64 // that put has told of
+	forgotten  uint64 // generations
 }
 
-// get returns the head of stream if it is known, and the count of commits to
-// hand to learn.
-func (c *heads) get(stream string) (h head, ok bool, commits uint64) {
+// get returns the head of stream if it is known, and the count of forgotten
+// generations to hand to learn.
+func (c *heads) get(stream string) (h head, ok bool, forgotten uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	h, ok = c.known(stream)
+	return h, ok, c.forgotten
+}
+
+func (c *heads) known(stream string) (h head, ok bool) {
 	if h, ok = c.young[stream]; !ok {
 		h, ok = c.old[stream]
 	}
-	return h, ok, c.commits
+	return h, ok
 }
 
-// learn remembers a head that was read from the database after get had returned
-// commits. If there was a commit since, the head may be an old one and is not
-// remembered.
-func (c *heads) learn(stream string, h head, commits uint64) {
+// learn remembers a head that was read from the database, a stream's lack of one
+// included, after get had returned forgotten. What a commit has told meanwhile
+// is newer and stays. If a generation was forgotten since, it may have told that,
+// and nothing is learnt.
+func (c *heads) learn(stream string, h head, forgotten uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if commits == c.commits {
-		c.makeRoom(1)
-		c.young[stream] = h
+	if _, told := c.known(stream); told || forgotten != c.forgotten {
+		return
 	}
+	c.makeRoom(1)
+	c.young[stream] = h
 }
 
 // put remembers the heads that a commit has made, which is synced.
 func (c *heads) put(latest map[string]head) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.commits++
 	c.makeRoom(len(latest))
 	for stream, h := range latest {
 		c.young[stream] = h
@@ -52,5 +58,6 @@ func (c *heads) put(latest map[string]head) {
 func (c *heads) makeRoom(n int) {
 	if c.young == nil || len(c.young)+n > maxHeads {
 		c.young, c.old = make(map[string]head, maxHeads/4), c.young
+		c.forgotten++
 	}
 }

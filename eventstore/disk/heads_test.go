@@ -8,19 +8,34 @@ import (
 // A head that was read before a commit and arrives after it is an old one.
 func TestHeadsLearnNothingThatACommitMadeOld(t *testing.T) {
 	var c heads
-	_, ok, commits := c.get("a")
+	_, ok, forgotten := c.get("a")
 	if ok {
 		t.Fatal("something is known of an unknown stream")
 	}
 	c.put(map[string]head{"a": {version: 2, last: 7}})
-	c.learn("a", head{version: 1, last: 3}, commits)
+	c.learn("a", head{version: 1, last: 3}, forgotten)
 	if h, ok, _ := c.get("a"); !ok || h.version != 2 {
 		t.Errorf("the head is %+v, known %v", h, ok)
 	}
-	_, _, commits = c.get("b")
-	c.learn("b", head{version: 1, last: 8}, commits)
+	_, _, forgotten = c.get("b")
+	c.put(map[string]head{"another": {version: 1, last: 9}})
+	c.learn("b", head{version: 1, last: 8}, forgotten)
 	if h, ok, _ := c.get("b"); !ok || h.last != 8 {
 		t.Errorf("the head is %+v, known %v", h, ok)
+	}
+}
+
+// What a commit told may have been forgotten again when an old head arrives.
+func TestHeadsLearnNothingAfterForgetting(t *testing.T) {
+	var c heads
+	_, _, forgotten := c.get("a")
+	c.put(map[string]head{"a": {version: 2, last: 7}})
+	for i := range 3 * maxHeads {
+		c.put(map[string]head{"b" + strconv.Itoa(i): {version: 1}})
+	}
+	c.learn("a", head{version: 1, last: 3}, forgotten)
+	if h, ok, _ := c.get("a"); ok {
+		t.Errorf("the head %+v is known, which a commit has made old", h)
 	}
 }
 

@@ -33,13 +33,13 @@ func (s *Store) Head(ctx context.Context) (eventstore.Position, error) {
 
 // streamHead finds the end of a stream, which may not be durable yet.
 func (s *Store) streamHead(stream string) (head, error) {
-	h, ok, commits := s.heads.get(stream)
+	h, ok, forgotten := s.heads.get(stream)
 	if ok {
 		return h, nil
 	}
 	h, err := s.storedHead(stream)
 	if err == nil {
-		s.heads.learn(stream, h, commits)
+		s.heads.learn(stream, h, forgotten)
 	}
 	return h, err
 }
