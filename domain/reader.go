@@ -142,6 +142,19 @@ func (r *reader) text() string {
 	return string(r.quoted())
 }
 
+// texts reads an object whose members are strings.
+func (r *reader) texts() map[string]string {
+	if r.null() {
+		return nil
+	}
+	m := map[string]string{}
+	for r.object(); r.member(); {
+		name := string(r.name)
+		m[name] = r.text()
+	}
+	return m
+}
+
 func (r *reader) number() int {
 	if r.null() {
 		return 0

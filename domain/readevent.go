@@ -35,7 +35,7 @@ func (e *MethodAttached) read(r *reader) {
 		case "expires_at":
 			e.ExpiresAt = r.time()
 		case "personal":
-			r.rest(&e.Personal)
+			e.Personal.read(r)
 		default:
 			r.skip()
 		}
@@ -51,6 +51,26 @@ func (e *DefaultChanged) read(r *reader) {
 			e.To = MethodID(r.text())
 		case "cause":
 			e.Cause = DefaultCause(r.text())
+		default:
+			r.skip()
+		}
+	}
+}
+
+func (p *Personal) read(r *reader) {
+	if r.null() {
+		return
+	}
+	for r.object(); r.member(); {
+		switch string(r.name) {
+		case "billing_address":
+			r.rest(&p.BillingAddress)
+		case "metadata":
+			p.Metadata = r.texts()
+		case "holder":
+			p.Holder = r.text()
+		case "email":
+			p.Email = r.text()
 		default:
 			r.skip()
 		}

@@ -4,6 +4,8 @@ import (
 	"container/list"
 	"context"
 	"sync"
+
+	"github.com/pmledger/pmledger/domain"
 )
 
 // foldCache keeps the folds of recently used streams, each behind a lock of its
@@ -24,10 +26,32 @@ type cachedFold struct {
 	holders int           // and waiters
 	counted int           // records counted into the cache's sum
 	idle    *list.Element
+	folded  folded // as its last holder left it
+}
+
+// folded is a state that nobody changes any more, and its version.
+type folded struct {
+	state   domain.State
+	version uint64
 }
 
 func newFoldCache(limit int) *foldCache {
 	return &foldCache{limit: limit, streams: map[string]*cachedFold{}, recency: list.New()}
+}
+
+// peek returns what the stream was folded to last, if that is known. Unlike
+// acquire it never waits.
+func (c *foldCache) peek(stream string) (folded, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	held, ok := c.streams[stream]
+	if !ok || held.folded.state == nil {
+		return folded{}, false
+	}
+	if held.idle != nil {
+		c.recency.MoveToFront(held.idle)
+	}
+	return held.folded, true
 }
 
 // acquire waits for the stream's fold. The caller must release it.
@@ -49,26 +73,27 @@ func (c *foldCache) acquire(ctx context.Context, stream string) (*cachedFold, er
 	case <-held.lock:
 		return held, nil
 	case <-ctx.Done():
-		c.leave(held, -1)
+		c.leave(held, folded{})
 		return nil, ctx.Err()
 	}
 }
 
 // release gives the fold back.
 func (c *foldCache) release(held *cachedFold) {
-	size := int(held.fold.version) + 1
+	left := folded{held.fold.state, held.fold.version}
 	held.lock <- struct{}{}
-	c.leave(held, size)
+	c.leave(held, left)
 }
 
-// leave counts a holder out; size is what the fold stands for now, or -1 from
-// one who never held it.
-func (c *foldCache) leave(held *cachedFold, size int) {
+// leave counts a holder out, with what the fold is now; without a state from one
+// who never held it.
+func (c *foldCache) leave(held *cachedFold, left folded) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if size >= 0 {
+	if left.state != nil && left.version >= held.folded.version {
+		size := int(left.version) + 1
 		c.records += size - held.counted
-		held.counted = size
+		held.counted, held.folded = size, left
 	}
 	held.holders--
 	if held.holders > 0 {

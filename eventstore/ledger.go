@@ -246,6 +246,9 @@ func (l *Ledger) Written() Position { return Position(l.written.Load()) }
 // State returns the present state of a stream and its version. The state is
 // shared and must not be changed.
 func (l *Ledger) State(ctx context.Context, stream string) (domain.State, uint64, error) {
+	if known, ok := l.folds.peek(stream); ok && l.ends(ctx, stream, known.version) {
+		return known.state, known.version, nil
+	}
 	cached, err := l.folds.acquire(ctx, stream)
 	if err != nil {
 		return nil, 0, err
@@ -255,6 +258,14 @@ func (l *Ledger) State(ctx context.Context, stream string) (domain.State, uint64
 		return nil, 0, refusalOf(err)
 	}
 	return cached.fold.state, cached.fold.version, nil
+}
+
+// ends tells whether the stream has just this version. Any doubt is a no.
+func (l *Ledger) ends(ctx context.Context, stream string, version uint64) bool {
+	for range l.store.Stream(ctx, stream, version+1) {
+		return false
+	}
+	return true
 }
 
 // StateAt returns the state of a stream as it was at the given time, inclusive.
