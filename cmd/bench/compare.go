@@ -137,46 +137,43 @@ func p50s(results []result) []time.Duration {
 
 // prepare attaches what is read later and makes the rows.
 func prepare(ctx context.Context, p *product, echo string) ([]row, error) {
-	c, err := dial(ctx, p.http)
-	if err != nil {
-		return nil, err
-	}
-	defer c.conn.Close()
+	c := dial(p.http)
+	defer c.close()
 	var ids []string
 	size := 0
 	for n := range 50 * listLength {
 		customer := fmt.Sprintf("reader_%d", n/listLength)
-		status, err := c.do(attachRequest(nil, customer, fmt.Sprintf("tok_visa_fp_%d", n), ""))
+		status, err := c.do(ctx, attachRequest(customer, fmt.Sprintf("tok_visa_fp_%d", n), ""))
 		var method struct{ ID string }
 		if err == nil {
-			err = json.Unmarshal(c.body, &method)
+			err = json.Unmarshal(c.body.Bytes(), &method)
 		}
 		if err != nil || status != 201 {
-			return nil, fmt.Errorf("attach answered %d, %v: %s", status, err, c.body)
+			return nil, fmt.Errorf("attach answered %d, %v: %s", status, err, c.body.Bytes())
 		}
-		ids, size = append(ids, method.ID), len(c.body)
+		ids, size = append(ids, method.ID), c.body.Len()
 	}
-	status, err := c.do(getRequest(nil, "/v1/customers/reader_0/payment-methods"))
+	status, err := c.do(ctx, getRequest("/v1/customers/reader_0/payment-methods"))
 	if err != nil || status != 200 {
 		return nil, fmt.Errorf("list answered %d, %v", status, err)
 	}
-	list := len(c.body)
+	list := c.body.Len()
 
 	run := strconv.Itoa(os.Getpid())
 	attach := target{address: p.http, status: 201, settled: p.settled}
-	get := target{address: p.http, status: 200, request: func(b []byte, client, n int) []byte {
-		return getRequest(b, "/v1/payment-methods/"+ids[(client*7919+n)%len(ids)])
+	get := target{address: p.http, status: 200, request: func(client, n int) request {
+		return getRequest("/v1/payment-methods/" + ids[(client*7919+n)%len(ids)])
 	}}
-	lists := target{address: p.http, status: 200, request: func(b []byte, client, n int) []byte {
-		return getRequest(b, "/v1/customers/reader_"+strconv.Itoa((client+n)%50)+"/payment-methods")
+	lists := target{address: p.http, status: 200, request: func(client, n int) request {
+		return getRequest("/v1/customers/reader_" + strconv.Itoa((client+n)%50) + "/payment-methods")
 	}}
 	static := func(method string, status, size int) target {
 		path := fmt.Sprintf("/%d/%d", status, size)
-		return target{address: echo, status: status, request: func(b []byte, client, n int) []byte {
+		return target{address: echo, status: status, request: func(client, n int) request {
 			if method == "POST" {
-				return postRequest(b, path, "tok_visa", run)
+				return postRequest(path, "tok_visa", run)
 			}
-			return getRequest(b, path)
+			return getRequest(path)
 		}}
 	}
 	var made atomic.Int64
@@ -193,35 +190,22 @@ func prepare(ctx context.Context, p *product, echo string) ([]row, error) {
 
 // newCustomers makes requests that attach a card to a customer that is new each
 // time, with an idempotency key.
-func newCustomers(run string, made *atomic.Int64) func([]byte, int, int) []byte {
-	return func(b []byte, _, _ int) []byte {
+func newCustomers(run string, made *atomic.Int64) func(int, int) request {
+	return func(int, int) request {
 		customer := "cus_" + run + "_" + strconv.FormatInt(made.Add(1), 10)
-		return attachRequest(b, customer, "tok_visa", customer)
+		return attachRequest(customer, "tok_visa", customer)
 	}
 }
 
-func attachRequest(b []byte, customer, token, key string) []byte {
-	return postRequest(b, "/v1/customers/"+customer+"/payment-methods", token, key)
+func attachRequest(customer, token, key string) request {
+	return postRequest("/v1/customers/"+customer+"/payment-methods", token, key)
 }
 
-func postRequest(b []byte, path, token, key string) []byte {
-	return jsonRequest(b, path, `{"type":"card","token":"`+token+`","metadata":{"plan":"gold"}}`, key)
+func postRequest(path, token, key string) request {
+	return request{"POST", path, `{"type":"card","token":"` + token + `","metadata":{"plan":"gold"}}`, key}
 }
 
-func jsonRequest(b []byte, path, body, key string) []byte {
-	b = append(b, "POST "+path+" HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer "+benchKey+"\r\nContent-Type: application/json\r\n"...)
-	if key != "" {
-		b = append(b, "Idempotency-Key: "+key+"\r\n"...)
-	}
-	b = append(b, "Content-Length: "...)
-	b = strconv.AppendInt(b, int64(len(body)), 10)
-	b = append(b, "\r\n\r\n"...)
-	return append(b, body...)
-}
-
-func getRequest(b []byte, path string) []byte {
-	return append(b, "GET "+path+" HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer "+benchKey+"\r\n\r\n"...)
-}
+func getRequest(path string) request { return request{method: "GET", path: path} }
 
 func measureDelivery(ctx context.Context, s settings, p *product, halfRequest time.Duration) error {
 	const messages = 200

@@ -32,15 +32,12 @@ func delivered(ctx context.Context, p *product, count int, halfRequest time.Dura
 	if err := conn.Flush(); err != nil {
 		return nil, err
 	}
-	c, err := dial(ctx, p.http)
-	if err != nil {
-		return nil, err
-	}
-	defer c.conn.Close()
+	c := dial(p.http)
+	defer c.close()
 	customer := fmt.Sprintf("delivery_%d", time.Now().UnixNano())
 	var all []time.Duration
 	for n := range count {
-		status, err := c.do(attachRequest(nil, customer, fmt.Sprintf("tok_visa_fp_%d", n), ""))
+		status, err := c.do(ctx, attachRequest(customer, fmt.Sprintf("tok_visa_fp_%d", n), ""))
 		answered := time.Now()
 		if err != nil || status != 201 {
 			return nil, fmt.Errorf("attach answered %d, %v", status, err)

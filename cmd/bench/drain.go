@@ -45,11 +45,8 @@ type drain struct {
 // sides. In each turn the same methods are due for their next notice; with one
 // round all notices are due at once. The organization's time stands still.
 func measureDrain(ctx context.Context, s settings, p *product) error {
-	c, err := dial(ctx, p.http)
-	if err != nil {
-		return err
-	}
-	defer c.conn.Close()
+	c := dial(p.http)
+	defer c.close()
 	turns := min(s.rounds, drainTurns)
 	var made atomic.Int64
 	d := &drain{p: p, control: c, methods: (s.drain + turns - 1) / turns, attach: target{
@@ -91,35 +88,35 @@ func measureDrain(ctx context.Context, s settings, p *product) error {
 // prepare stops the organization's time and attaches the cards, which all expire
 // in the month after the next.
 func (d *drain) prepare(ctx context.Context) error {
-	status, err := d.control.do(getRequest(nil, "/v1/test-clock"))
+	status, err := d.control.do(ctx, getRequest("/v1/test-clock"))
 	var clock struct{ Now time.Time }
 	if err == nil && status == 200 {
-		err = json.Unmarshal(d.control.body, &clock)
+		err = json.Unmarshal(d.control.body.Bytes(), &clock)
 	}
 	if err != nil || status != 200 {
 		return fmt.Errorf("reading the test clock answered %d, %v", status, err)
 	}
-	if err := d.setClock(clock.Now.Add(time.Second)); err != nil {
+	if err := d.setClock(ctx, clock.Now.Add(time.Second)); err != nil {
 		return err
 	}
 	month := time.Date(clock.Now.Year(), clock.Now.Month()+2, 1, 0, 0, 0, 0, time.UTC)
 	token := month.Format("tok_visa_exp_2006_01")
 	run := "due_" + strconv.Itoa(os.Getpid()) + "_"
-	status, err = d.control.do(attachRequest(nil, run+"first", token, ""))
+	status, err = d.control.do(ctx, attachRequest(run+"first", token, ""))
 	var method struct {
 		ExpiresAt time.Time `json:"expires_at"`
 	}
 	if err == nil && status == 201 {
-		err = json.Unmarshal(d.control.body, &method)
+		err = json.Unmarshal(d.control.body.Bytes(), &method)
 	}
 	if err != nil || status != 201 || method.ExpiresAt.IsZero() {
-		return fmt.Errorf("attaching a card that expires answered %d, %v: %s", status, err, d.control.body)
+		return fmt.Errorf("attaching a card that expires answered %d, %v: %s", status, err, d.control.body.Bytes())
 	}
 	d.expires = method.ExpiresAt
 	var taken, made atomic.Int64
 	due := d.attach
-	due.request = func(b []byte, _, _ int) []byte {
-		return attachRequest(b, run+strconv.FormatInt(made.Add(1), 10), token, "")
+	due.request = func(int, int) request {
+		return attachRequest(run+strconv.FormatInt(made.Add(1), 10), token, "")
 	}
 	_, err = loadWhile(ctx, due, drainClients, func(time.Time) bool { return taken.Add(1) < int64(d.methods) })
 	return err
@@ -143,7 +140,7 @@ func (d *drain) run(ctx context.Context, turn int) (beside result, took time.Dur
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	began := time.Now()
-	if err := d.setClock(d.expires.Add(-drainLead(turn))); err != nil {
+	if err := d.setClock(ctx, d.expires.Add(-drainLead(turn))); err != nil {
 		return result{}, 0, err
 	}
 	var over atomic.Bool
@@ -178,10 +175,10 @@ func (d *drain) await(ctx context.Context, notices <-chan *nats.Msg) error {
 	return nil
 }
 
-func (d *drain) setClock(to time.Time) error {
-	status, err := d.control.do(jsonRequest(nil, "/v1/test-clock", to.UTC().Format(`{"now":"2006-01-02T15:04:05.000Z"}`), ""))
+func (d *drain) setClock(ctx context.Context, to time.Time) error {
+	status, err := d.control.do(ctx, request{method: "POST", path: "/v1/test-clock", body: to.UTC().Format(`{"now":"2006-01-02T15:04:05.000Z"}`)})
 	if err != nil || status != 200 {
-		return fmt.Errorf("setting the test clock answered %d, %v: %s", status, err, d.control.body)
+		return fmt.Errorf("setting the test clock answered %d, %v: %s", status, err, d.control.body.Bytes())
 	}
 	return nil
 }
