@@ -21,6 +21,11 @@ const (
 	publicSubjects = projections.SubjectPrefix + ">"
 )
 
+// duplicateWindow is how long the stream remembers ids. Nothing here relies on
+// it, see endOf, and it costs about 150 bytes of memory a message: with the two
+// minutes that are JetStream's default, 0.2 GB at 12 000 messages a second.
+const duplicateWindow = 10 * time.Second
+
 // require sets what every stream of events must have and leaves the rest alone:
 // replicas, placement and limits of an external stream are its operator's.
 //
@@ -43,7 +48,7 @@ func require(c jetstream.StreamConfig, embedded bool) jetstream.StreamConfig {
 	c.AllowMsgTTL, c.AllowMsgCounter, c.AllowMsgSchedules = false, false, false
 	if embedded {
 		c.MaxAge, c.MaxBytes, c.MaxMsgs, c.Discard = 0, -1, -1, jetstream.DiscardOld
-		c.Duplicates = 2 * time.Minute
+		c.Duplicates = duplicateWindow
 	}
 	return c
 }
@@ -85,7 +90,7 @@ func (p *Publisher) ensure(ctx context.Context) (jetstream.Stream, error) {
 const errInvalidConfig = 10052
 
 func (p *Publisher) create(ctx context.Context) (jetstream.Stream, error) {
-	c := require(jetstream.StreamConfig{Replicas: p.o.Replicas, MaxConsumers: -1, MaxBytes: -1, MaxMsgs: -1, Duplicates: 2 * time.Minute}, p.o.Server != nil)
+	c := require(jetstream.StreamConfig{Replicas: p.o.Replicas, MaxConsumers: -1, MaxBytes: -1, MaxMsgs: -1, Duplicates: duplicateWindow}, p.o.Server != nil)
 	stream, err := p.js.CreateStream(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("the stream %s cannot be created: %w", StreamName, err)
