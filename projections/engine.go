@@ -139,9 +139,6 @@ func (v *Views) engineOptions() *pebble.Options {
 			},
 		},
 	}
-	// Values in files of their own count into a table's size, so with the
-	// engine's 2 MiB a flush wrote ten tables of 0.2 MiB, each with a sync.
-	o.TargetFileSizes[0] = v.o.MemTableBytes
 	for i := range o.Levels {
 		// Asking for a method that does not exist must not cost a read.
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
