@@ -27,11 +27,8 @@ func Identify(ctx context.Context, store Store, fingerprint string, newID uuid.U
 		if err != nil {
 			return Identity{}, err
 		}
-		if found && identity.SecretFingerprint != fingerprint {
-			return Identity{}, fmt.Errorf("the log %s was made with another secret: give the secret file it was made with", identity.LedgerID)
-		}
 		if found {
-			return identity, nil
+			return identity, identity.MadeWith(fingerprint)
 		}
 		_, err = appendIdentity(ctx, store, created, now)
 		if conflict := (*ConflictError)(nil); err != nil && !errors.As(err, &conflict) && !errors.Is(err, ErrUnknownOutcome) {
@@ -39,6 +36,24 @@ func Identify(ctx context.Context, store Store, fingerprint string, newID uuid.U
 		}
 	}
 	return Identity{}, errors.New("the log's identity record could neither be read nor written")
+}
+
+// MadeWith refuses the log when it was made with another secret than the one with
+// this fingerprint.
+func (i Identity) MadeWith(fingerprint string) error {
+	if i.SecretFingerprint != fingerprint {
+		return fmt.Errorf("the log %s was made with another secret: give the secret file it was made with", i.LedgerID)
+	}
+	return nil
+}
+
+// ReadIdentity reads the log's identity record. It is an error for it not to be there.
+func ReadIdentity(ctx context.Context, store Store) (Identity, error) {
+	identity, found, err := readIdentity(ctx, store)
+	if err == nil && !found {
+		err = errors.New("the log has no identity record")
+	}
+	return identity, err
 }
 
 func readIdentity(ctx context.Context, store Store) (Identity, bool, error) {

@@ -1,6 +1,7 @@
 package eventstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -26,8 +27,9 @@ type Ledger struct {
 	store   Store
 	now     func() time.Time
 	newID   func() uuid.UUID
+	shared  bool
 	folds   *foldCache
-	written atomic.Uint64 // position of the newest append of this process
+	written atomic.Uint64 // newest position that readers must see
 }
 
 // LedgerOptions are the parts of a Ledger that a test may want to hold still.
@@ -37,6 +39,11 @@ type LedgerOptions struct {
 	// CachedRecords bounds the folded states kept in memory, counted in the
 	// records they were folded from. 0: 1 << 15.
 	CachedRecords int
+	// Shared: other processes append to the store too.
+	Shared bool
+	// Written is where Ledger.Written begins: the log's head when the process
+	// starts, for what it wrote before it was started again.
+	Written Position
 }
 
 // NewLedger makes a Ledger on a store.
@@ -44,7 +51,9 @@ func NewLedger(store Store, o LedgerOptions) *Ledger {
 	if o.CachedRecords == 0 {
 		o.CachedRecords = 1 << 15
 	}
-	return &Ledger{store: store, now: o.Now, newID: o.NewID, folds: newFoldCache(o.CachedRecords)}
+	l := &Ledger{store: store, now: o.Now, newID: o.NewID, shared: o.Shared, folds: newFoldCache(o.CachedRecords)}
+	l.written.Store(uint64(o.Written))
+	return l
 }
 
 // Request is a command on its way into a stream, with what the record shall say
@@ -90,12 +99,13 @@ func (l *Ledger) Execute(ctx context.Context, req Request) (Result, error) {
 		return Result{}, err
 	}
 	defer l.folds.release(cached)
-	x := &execution{Ledger: l, Request: req, fold: cached.fold}
+	x := &execution{Ledger: l, Request: req, fold: cached.fold, contested: l.shared && req.CommandID != ""}
 	if x.CommandID == "" {
 		x.CommandID = l.newID().String()
 	}
 	x.fold.watched = x.CommandID
 	result, err := x.run(ctx)
+	l.answered(result.Position)
 	if x.RequestMAC == "" {
 		delete(x.fold.commands, x.CommandID)
 	}
@@ -109,8 +119,9 @@ func (l *Ledger) Execute(ctx context.Context, req Request) (Result, error) {
 type execution struct {
 	*Ledger
 	Request
-	fold    *fold
-	command domain.Command
+	fold      *fold
+	command   domain.Command
+	contested bool // another process may be executing the same command
 }
 
 // run: catch up, look whether the command is there already, decide, append; again
@@ -228,19 +239,43 @@ func (x *execution) append(ctx context.Context, records []NewRecord) (Position, 
 			break
 		}
 	}
-	if err != nil {
-		return 0, err
+	if err == nil && x.contested {
+		err = x.confirm(ctx, records)
 	}
-	for {
-		seen := x.written.Load()
-		if uint64(position) <= seen || x.written.CompareAndSwap(seen, uint64(position)) {
-			return position, nil
+	return position, err
+}
+
+// confirm reads back what an append has led to. A store knows a repeated append
+// by its record ids. Those follow from the command, so when two processes execute
+// one command at the same moment, each with a time and new ids of its own, the
+// slower append looks like a repeat: it succeeds and adds nothing. What stands in
+// the log then is the other one's, and that is a lost race.
+func (x *execution) confirm(ctx context.Context, records []NewRecord) error {
+	n := 0
+	for r, err := range x.store.Stream(ctx, x.Stream, x.fold.version+1) {
+		if err != nil {
+			return err
 		}
+		if !bytes.Equal(r.Data, records[n].Data) || !bytes.Equal(r.Metadata, records[n].Metadata) {
+			return &ConflictError{Stream: x.Stream, Expected: x.fold.version, Actual: r.Version}
+		}
+		if n++; n == len(records) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: stream %s shows %d of %d records just appended", ErrUnknownOutcome, x.Stream, n, len(records))
+}
+
+// answered raises Written.
+func (l *Ledger) answered(p Position) {
+	for seen := l.written.Load(); uint64(p) > seen && !l.written.CompareAndSwap(seen, uint64(p)); {
+		seen = l.written.Load()
 	}
 }
 
-// Written is the position of the newest append that this process made: what its
-// own clients must be able to read.
+// Written is the newest position that Execute has answered with: what this
+// process's own clients must be able to read. It counts when a repeat was answered
+// whose first attempt another process has recorded.
 func (l *Ledger) Written() Position { return Position(l.written.Load()) }
 
 // State returns the present state of a stream and its version. The state is
@@ -317,9 +352,13 @@ func (l *Ledger) History(ctx context.Context, stream string, from uint64) iter.S
 	}
 }
 
-// Head is the position of the log's last record.
+// Head is the position of the log's last record. A store that does not tell
+// before ctx's deadline is unavailable.
 func (l *Ledger) Head(ctx context.Context) (Position, error) {
 	head, err := l.store.Head(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = ErrUnavailable
+	}
 	if err != nil {
 		return 0, refusalOf(err)
 	}

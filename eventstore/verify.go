@@ -44,7 +44,7 @@ func Verify(ctx context.Context, store Store, progress func(Verification)) (Veri
 	if err != nil || head == 0 {
 		return w.found, err
 	}
-	err = upTo(ctx, store, head, func(batch []Record) error {
+	err = between(ctx, store, 0, head, func(batch []Record) error {
 		for _, r := range batch {
 			if err := w.check(r); err != nil {
 				return err
@@ -80,33 +80,53 @@ type streamEnd struct {
 }
 
 func (w *walk) check(r Record) error {
-	end := w.streams[r.Stream]
-	if end == nil {
-		end = &streamEnd{hash: NoPrev}
-		w.streams[r.Stream] = end
-		w.found.Streams++
-	}
 	_, meta, err := DecodeRecord(r)
-	switch {
-	case err != nil:
-	case r.Position <= w.found.Head:
+	if err == nil && r.Position <= w.found.Head {
 		err = fmt.Errorf("it follows position %d", w.found.Head)
-	case r.Version != end.version+1:
-		err = fmt.Errorf("version %d follows version %d", r.Version, end.version)
-	case meta.Prev != end.hash:
-		err = fmt.Errorf("prev is %s, but the previous record's hash is %s", meta.Prev, end.hash)
-	case meta.Time.Before(end.time):
-		err = fmt.Errorf("its time %s lies before the previous record's %s", meta.Time, end.time)
+	}
+	if err == nil {
+		if faults := w.link(r, meta, r.LeafHash()); len(faults) > 0 {
+			err = faults[0]
+		}
 	}
 	if err != nil {
 		return &BrokenStreamError{Stream: r.Stream, Version: r.Version, Position: r.Position, Cause: err}
 	}
-	*end = streamEnd{version: r.Version, hash: r.LeafHash(), time: meta.Time, id: r.ID}
-	w.ids = append(w.ids, binary.BigEndian.Uint64(r.ID[:8]))
-	w.found.Records++
 	w.found.Head = r.Position
 	return nil
 }
+
+// link adds a record, with what was read of it, to the walk, or says everything
+// that keeps it from being the next one of its stream.
+func (w *walk) link(r Record, meta Metadata, hash string) (faults []error) {
+	end := w.streams[r.Stream]
+	if end == nil {
+		end = &streamEnd{hash: NoPrev}
+	}
+	if r.Version != end.version+1 {
+		faults = append(faults, fmt.Errorf("version %d follows version %d", r.Version, end.version))
+	}
+	if meta.Prev != end.hash {
+		faults = append(faults, fmt.Errorf("prev is %s, but the previous record's hash is %s", meta.Prev, end.hash))
+	}
+	if meta.Time.Before(end.time) {
+		faults = append(faults, fmt.Errorf("its time %s lies before the previous record's %s", meta.Time, end.time))
+	}
+	if len(faults) > 0 {
+		return faults
+	}
+	if end.version == 0 {
+		w.streams[r.Stream] = end
+		w.found.Streams++
+	}
+	*end = streamEnd{version: r.Version, hash: hash, time: meta.Time, id: r.ID}
+	w.ids = append(w.ids, idHalf(r.ID))
+	w.found.Records++
+	return nil
+}
+
+// idHalf is what the walk keeps of an id.
+func idHalf(id uuid.UUID) uint64 { return binary.BigEndian.Uint64(id[:8]) }
 
 // checkIDs looks for two records with one id. Halves of ids that occur twice are
 // suspects; the log is read again only if there are any.
@@ -122,9 +142,9 @@ func (w *walk) checkIDs(ctx context.Context, store Store, head Position) error {
 		return nil
 	}
 	seen := map[uuid.UUID]Position{}
-	return upTo(ctx, store, head, func(batch []Record) error {
+	return between(ctx, store, 0, head, func(batch []Record) error {
 		for _, r := range batch {
-			if !suspects[binary.BigEndian.Uint64(r.ID[:8])] {
+			if !suspects[idHalf(r.ID)] {
 				continue
 			}
 			if first, ok := seen[r.ID]; ok {
@@ -163,9 +183,9 @@ func (w *walk) checkEnds(ctx context.Context, store Store) error {
 	return nil
 }
 
-// upTo gives fn the records from the first one to head, in batches.
-func upTo(ctx context.Context, store Store, head Position, fn func([]Record) error) error {
-	for batch, err := range store.Follow(ctx, 0) {
+// between gives fn the records after a position up to the one at head, in batches.
+func between(ctx context.Context, store Store, after, head Position, fn func([]Record) error) error {
+	for batch, err := range store.Follow(ctx, after) {
 		if err != nil {
 			return err
 		}

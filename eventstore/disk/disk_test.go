@@ -122,6 +122,10 @@ func TestDiskKeepsTheContractWithTinyTables(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) eventstore.Store { return open(t, "log", small(vfs.NewMem())) })
 }
 
+func TestDiskKeepsTheContractOfManyAppendsAtOnce(t *testing.T) {
+	storetest.RunBulk(t, func(t *testing.T) eventstore.Bulk { return open(t, "log", small(vfs.NewMem())) })
+}
+
 func TestDiskFindsEverythingAgain(t *testing.T) {
 	storetest.RunReopen(t, func(t *testing.T, dir string) eventstore.Store { return open(t, dir, disk.Options{}) })
 }

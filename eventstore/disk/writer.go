@@ -21,12 +21,18 @@ type entry struct {
 	value  []byte
 }
 
-// request is one Append on its way through the writer.
-type request struct {
+// part is what a request appends to one stream.
+type part struct {
 	stream  string
 	version uint64 // that the caller expects
-	entries []entry
-	size    int // bytes of all entries as stored
+	records int
+}
+
+// request is one Append, or one AppendAll, on its way through the writer.
+type request struct {
+	parts   []part
+	entries []entry // of all parts, in their order
+	size    int     // bytes of all entries as stored
 
 	taken     bool // by the writer; guarded by the queue
 	withdrawn bool // by the caller; guarded by the queue
@@ -120,7 +126,8 @@ func (q *queue) take(batch []*request) ([]*request, bool) {
 // release gives r back for another Append.
 func (q *queue) release(r *request) {
 	clear(r.entries)
-	*r = request{entries: r.entries[:0], done: r.done}
+	clear(r.parts)
+	*r = request{parts: r.parts[:0], entries: r.entries[:0], done: r.done}
 	q.free.Put(r)
 }
 
@@ -129,6 +136,7 @@ type writer struct {
 	*Store
 	last    eventstore.Position // of the log, the batch in the making included
 	pending map[string]head     // heads as they will be after the commit
+	seen    map[string]head     // of the request at hand, see fits
 	key     []byte
 	value   []byte
 	taken   []*request
@@ -136,7 +144,7 @@ type writer struct {
 
 // write runs until the store closes.
 func (s *Store) write(last eventstore.Position) {
-	w := &writer{Store: s, last: last, pending: make(map[string]head)}
+	w := &writer{Store: s, last: last, pending: make(map[string]head), seen: make(map[string]head)}
 	defer close(s.stopped)
 	// A fatal error ends this goroutine in the middle of a commit. Whoever
 	// waits then must hear that nobody knows.
@@ -186,32 +194,55 @@ func (w *writer) commit(batch []*request) bool {
 	return true
 }
 
-// stage gives r its place in the log and in b, or the error it ends with.
+// stage gives r its place in the log and in b, or the error it ends with. Nothing
+// of r is staged when one of its parts cannot be.
 func (w *writer) stage(b *pebble.Batch, r *request) {
-	h, ok := w.pending[r.stream]
-	if !ok {
-		var err error
-		if h, err = w.streamHead(r.stream); err != nil {
-			r.err = err
-			return
-		}
-	}
-	if h.version != r.version {
-		r.conflicting = h
-		r.err = &eventstore.ConflictError{Stream: r.stream, Expected: r.version, Actual: h.version}
+	if r.err = w.fits(r); r.err != nil {
 		return
 	}
-	for i := range r.entries {
-		e := &r.entries[i]
-		w.last++
-		e.record.Position = w.last
-		seal(e.value, w.last, h.last)
-		w.key = recordKey(w.key, w.last)
-		_ = b.Set(w.key, e.value, nil) // as above
-		h = head{version: e.record.Version, last: w.last}
+	entries := r.entries
+	for _, p := range r.parts {
+		h, ok := w.pending[p.stream]
+		if !ok {
+			h = w.seen[p.stream]
+		}
+		for i := range entries[:p.records] {
+			e := &entries[i]
+			w.last++
+			e.record.Position = w.last
+			seal(e.value, w.last, h.last)
+			w.key = recordKey(w.key, w.last)
+			_ = b.Set(w.key, e.value, nil) // as above
+			h = head{version: e.record.Version, last: w.last}
+		}
+		w.pending[p.stream] = h
+		entries = entries[p.records:]
 	}
-	w.pending[r.stream] = h
 	r.position = w.last
+}
+
+// fits checks that every stream stands where the parts of r expect it, each part
+// after the ones before it. It notes in seen where the streams end.
+func (w *writer) fits(r *request) error {
+	clear(w.seen)
+	for _, p := range r.parts {
+		h, ok := w.seen[p.stream]
+		if !ok {
+			if h, ok = w.pending[p.stream]; !ok {
+				var err error
+				if h, err = w.streamHead(p.stream); err != nil {
+					return err
+				}
+			}
+		}
+		if h.version != p.version {
+			r.conflicting = h
+			return &eventstore.ConflictError{Stream: p.stream, Expected: p.version, Actual: h.version}
+		}
+		h.version += uint64(p.records)
+		w.seen[p.stream] = h
+	}
+	return nil
 }
 
 // abandon answers everybody when the writer ends for good.
@@ -242,35 +273,45 @@ func (s *Store) Append(ctx context.Context, stream string, version uint64, recor
 	if err := checkAppend(stream, records); err != nil {
 		return 0, err
 	}
+	r := s.queue.free.Get().(*request)
+	r.add(stream, version, records)
+	at, err := s.submit(ctx, r)
+	if conflict := (*eventstore.ConflictError)(nil); errors.As(err, &conflict) {
+		return s.repeated(ctx, conflict, at, records)
+	}
+	return at.last, err
+}
+
+// submit hands r to the writer and waits for the answer: the position, or the
+// error. With a *ConflictError it returns where the stream ended.
+func (s *Store) submit(ctx context.Context, r *request) (head, error) {
 	if err := s.unusable(); err != nil {
-		return 0, err
+		return head{}, err
 	}
 	if err := s.gate.Check(); err != nil {
-		return 0, err
+		return head{}, err
 	}
-	r := s.queue.free.Get().(*request)
-	r.fill(stream, version, records)
 	s.gate.Spend(r.size)
 	if err := s.queue.put(r); err != nil {
 		if failed := s.unusable(); failed != nil {
-			return 0, failed
+			return head{}, failed
 		}
-		return 0, err
+		return head{}, err
 	}
 	select {
 	case <-r.done:
 	case <-ctx.Done():
 		if s.queue.withdraw(r) {
-			return 0, ctx.Err()
+			return head{}, ctx.Err()
 		}
-		return 0, fmt.Errorf("%w: %w", eventstore.ErrUnknownOutcome, ctx.Err())
+		return head{}, fmt.Errorf("%w: %w", eventstore.ErrUnknownOutcome, ctx.Err())
 	}
-	position, err, at := r.position, r.err, r.conflicting
+	at, err := head{last: r.position}, r.err
+	if err != nil {
+		at = r.conflicting
+	}
 	s.queue.release(r)
-	if conflict := (*eventstore.ConflictError)(nil); errors.As(err, &conflict) {
-		return s.repeated(ctx, conflict, at, records)
-	}
-	return position, err
+	return at, err
 }
 
 // checkAppend refuses what no log can hold.
@@ -294,14 +335,16 @@ func checkAppend(stream string, records []eventstore.NewRecord) error {
 	return nil
 }
 
-// fill encodes records for the writer, in one piece of memory that the tail
-// keeps afterwards.
-func (r *request) fill(stream string, version uint64, records []eventstore.NewRecord) {
-	r.stream, r.version, r.size = stream, version, 0
+// add encodes the records of one part for the writer, in one piece of memory that
+// the tail keeps afterwards.
+func (r *request) add(stream string, version uint64, records []eventstore.NewRecord) {
+	r.parts = append(r.parts, part{stream: stream, version: version, records: len(records)})
+	size := 0
 	for i := range records {
-		r.size += encodedSize(stream, &records[i])
+		size += encodedSize(stream, &records[i])
 	}
-	buf := make([]byte, 0, r.size)
+	r.size += size
+	buf := make([]byte, 0, size)
 	for i := range records {
 		n, start := &records[i], len(buf)
 		v := version + uint64(i) + 1

@@ -24,7 +24,10 @@ type Store struct {
 	closed  bool
 }
 
-var _ eventstore.Store = (*Store)(nil)
+var (
+	_ eventstore.Store = (*Store)(nil)
+	_ eventstore.Bulk  = (*Store)(nil)
+)
 
 // New returns an empty store.
 func New() *Store {
@@ -65,16 +68,55 @@ func (s *Store) Append(ctx context.Context, stream string, version uint64, recor
 		}
 		return 0, &eventstore.ConflictError{Stream: stream, Expected: version, Actual: actual}
 	}
-	for i, r := range records {
+	s.add(stream, records)
+	return s.appended(), nil
+}
+
+// AppendAll implements eventstore.Bulk.
+func (s *Store) AppendAll(ctx context.Context, appends []eventstore.Appending) (eventstore.Position, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if len(appends) == 0 {
+		return 0, errors.New("there is nothing to append")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return 0, eventstore.ErrClosed
+	}
+	added := map[string]int{} // records, by stream
+	for _, a := range appends {
+		if a.Stream == "" || len(a.Records) == 0 {
+			return 0, errors.New("an append needs the name of a stream and at least one record")
+		}
+		if actual := uint64(len(s.streams[a.Stream]) + added[a.Stream]); actual != a.Version {
+			return 0, &eventstore.ConflictError{Stream: a.Stream, Expected: a.Version, Actual: actual}
+		}
+		added[a.Stream] += len(a.Records)
+	}
+	for _, a := range appends {
+		s.add(a.Stream, a.Records)
+	}
+	return s.appended(), nil
+}
+
+// add puts records at the end of a stream and of the log.
+func (s *Store) add(stream string, records []eventstore.NewRecord) {
+	for _, r := range records {
 		s.streams[stream] = append(s.streams[stream], len(s.log))
 		s.log = append(s.log, eventstore.Record{
-			ID: r.ID, Stream: stream, Version: version + uint64(i) + 1, Position: eventstore.Position(len(s.log) + 1),
+			ID: r.ID, Stream: stream, Version: uint64(len(s.streams[stream])), Position: eventstore.Position(len(s.log) + 1),
 			Type: r.Type, Data: append([]byte(nil), r.Data...), Metadata: append([]byte(nil), r.Metadata...),
 		})
 	}
+}
+
+// appended wakes whoever follows the log and returns its head.
+func (s *Store) appended() eventstore.Position {
 	close(s.grown)
 	s.grown = make(chan struct{})
-	return eventstore.Position(len(s.log)), nil
+	return eventstore.Position(len(s.log))
 }
 
 // repeated says whether exactly these records already stand in stream after

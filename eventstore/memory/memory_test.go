@@ -11,3 +11,7 @@ import (
 func TestMemoryKeepsTheContract(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) eventstore.Store { return memory.New() })
 }
+
+func TestMemoryKeepsTheContractOfManyAppendsAtOnce(t *testing.T) {
+	storetest.RunBulk(t, func(t *testing.T) eventstore.Bulk { return memory.New() })
+}

@@ -34,12 +34,20 @@ type behaviour struct {
 }
 
 // Run checks that the stores which open returns keep the contract. Each
-// behaviour opens its own; open registers what closes it with t.Cleanup.
+// behaviour opens its own; open registers what closes it with t.Cleanup. The list
+// of behaviours is the same for all backends: a skipped one is a failure.
 func Run(t *testing.T, open func(t *testing.T) eventstore.Store) {
 	t.Helper()
 	for _, group := range [][]behaviour{appends, streams, follows, endings, faults, models} {
 		for _, b := range group {
-			t.Run(b.name, func(t *testing.T) { b.check(t, open) })
+			t.Run(b.name, func(t *testing.T) {
+				defer func() {
+					if t.Skipped() {
+						t.Errorf("%s was skipped", b.name)
+					}
+				}()
+				b.check(t, open)
+			})
 		}
 	}
 }
@@ -164,12 +172,12 @@ func checkConflict(t *testing.T, err error, stream string, expected, actual uint
 	}
 }
 
-// closeStore closes s, or skips the behaviour when s cannot be closed.
+// closeStore closes s.
 func closeStore(t *testing.T, s eventstore.Store) {
 	t.Helper()
 	c, ok := s.(io.Closer)
 	if !ok {
-		t.Skip("this store cannot be closed")
+		t.Fatal("this store cannot be closed")
 	}
 	if err := c.Close(); err != nil {
 		t.Fatalf("close: %v", err)

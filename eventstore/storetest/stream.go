@@ -104,16 +104,21 @@ func oddNames(t *testing.T, open opener) {
 	}
 }
 
+// streamAsOfCall appends after the call, and again while what it returned is read.
+// The stream is longer than a page.
 func streamAsOfCall(t *testing.T, open opener) {
-	s, stream, want := open(t), newStream(), newRecords(40)
+	const n = 300
+	s, stream, want := open(t), newStream(), newRecords(n)
 	mustAppend(t, s, stream, 0, want)
+	records := s.Stream(within(t), stream, 1)
+	mustAppend(t, s, stream, n, newRecords(3))
 	var got []eventstore.Record
-	for r, err := range s.Stream(within(t), stream, 1) {
+	for r, err := range records {
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(got) == 0 {
-			mustAppend(t, s, stream, 40, newRecords(3))
+			mustAppend(t, s, stream, n+3, newRecords(3))
 		}
 		got = append(got, r)
 	}
