@@ -6,14 +6,16 @@ BINARY := bin/pmledger
 DATA ?= data
 FUZZTIME ?= 20s
 TESTFLAGS ?=
+BENCH ?=
+BENCHFLAGS ?=
 # The revision goes into the binary where git can tell it.
 BUILDVCS := $(shell git status > /dev/null 2>&1 && echo auto || echo false)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race bench torture fuzz lint fmt openapi golden clean
+.PHONY: help build run test race bench benchsmoke torture fuzz lint fmt openapi golden deploy-check clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/pmledger, static and reproducible
 	CGO_ENABLED=0 go build -trimpath -buildvcs=$(BUILDVCS) -o $(BINARY) ./cmd/pmledger
@@ -27,8 +29,11 @@ test: ## run all tests, the short torture included
 race: ## run the concurrent packages under the race detector
 	go test -race -short ./eventstore/... ./projections/... ./api/...
 
-bench: ## measure the product next to a bare Echo server, in one interleaved run
-	go run ./cmd/bench
+bench: ## measure next to Echo and to PostgreSQL with an outbox; table, bin/bench/report.md and .svg (BENCH=long: 1 M methods)
+	go run ./cmd/bench -report bin/bench $(if $(filter long,$(BENCH)),-methods 1000000) $(BENCHFLAGS)
+
+benchsmoke: ## see in half a minute that everything make bench measures works
+	go run ./cmd/bench -smoke $(BENCHFLAGS)
 
 torture: ## 64 clients attach, kill -9 in the middle, twenty times
 	PMLEDGER_TORTURE=long go test ./cmd/pmledger -run Torture -count=1 -timeout 30m -v
@@ -53,6 +58,9 @@ openapi: build ## write api/openapi.json from the code
 
 golden: ## rewrite the golden files from the code; read the difference before you commit it
 	go test ./domain ./projections ./api -update
+
+deploy-check: ## check what is in deploy/, with the tools that will read it
+	deploy/check
 
 clean: ## remove what was built; data/ stays
 	rm -rf bin

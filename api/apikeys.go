@@ -78,6 +78,9 @@ func createKey(c *call) error {
 	if err != nil {
 		return err
 	}
+	if result.Replayed {
+		text = nil // one was minted all the same when another node was faster
+	}
 	for _, e := range result.Events {
 		if created, ok := e.(domain.KeyCreated); ok {
 			return c.reply(http.StatusCreated, IssuedKey{APIKey: shownKey(created.Key, c.who.mode), Key: text})
@@ -87,7 +90,7 @@ func createKey(c *call) error {
 }
 
 // settle waits, for a while, until this node's views know of the write: a key that
-// was just revoked works no more. (One that was just issued works: a key that is
+// was just revoked works no more here, and elsewhere after Options.MaxLag. (One that was just issued works: a key that is
 // not known yet is looked for at the log's head.)
 func (c *call) settle() {
 	ctx, cancel := context.WithTimeout(c.request.Context(), c.WaitTimeout)

@@ -7,8 +7,10 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pmledger/pmledger/domain"
+	"github.com/pmledger/pmledger/projections"
 )
 
 // principal is who asks: known from the credential alone.
@@ -96,6 +98,11 @@ func (c *call) principalOf(text string) (bool, error) {
 		}
 		row, found = c.Views.Key(key.ID)
 	}
+	if found {
+		if row.Key, err = c.keyNow(row); err != nil {
+			return false, err
+		}
+	}
 	stored := row.Key.MAC
 	if !found {
 		stored = unknownMAC // the comparison takes as long as for a known key
@@ -112,6 +119,31 @@ func (c *call) principalOf(text string) (bool, error) {
 
 // unknownMAC is as long as a MAC in hex and equal to none.
 var unknownMAC = strings.Repeat("-", 64)
+
+// keyTrust is how long keys that the views know are good without the log.
+const keyTrust = 15 * time.Minute
+
+// keyNow is a key of the views as it is now. While the views are behind by more
+// than MaxLag it is read from the log, so that a key that was revoked on another
+// node works here no longer than that. A node that is cut off from the log goes by
+// its views, and refuses everybody after keyTrust.
+func (c *call) keyNow(row projections.KeyRow) (domain.APIKey, error) {
+	if c.Freshness == nil {
+		return row.Key, nil
+	}
+	f := c.Freshness()
+	switch {
+	case f.Behind <= c.MaxLag, f.CutOff && f.Behind <= keyTrust:
+		return row.Key, nil
+	case f.CutOff:
+		return row.Key, domain.Refuse(domain.CodeStoreUnavailable, "this server has not reached the event store for too long to know which API keys are good")
+	}
+	state, _, err := c.Ledger.State(c.request.Context(), domain.OrganizationStream(row.Organization))
+	if err != nil {
+		return row.Key, err
+	}
+	return state.(*domain.Organization).Keys[row.Key.ID], nil
+}
 
 // catchUp waits until the views have reached the log's head as of now.
 func (c *call) catchUp() error {

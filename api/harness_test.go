@@ -80,15 +80,15 @@ func (s *safeBuffer) String() string {
 
 const devKey = "pml_test_a_key_for_trying_things_out"
 
-// numbered makes ids that are the same in every run.
-func numbered() func() uuid.UUID {
+// numbered makes ids that are the same in every run, and others for another node.
+func numbered(node int) func() uuid.UUID {
 	var mu sync.Mutex
 	n := uint64(0)
 	return func() uuid.UUID {
 		mu.Lock()
 		defer mu.Unlock()
 		n++
-		return uuid.MustParse(fmt.Sprintf("01930000-0000-7000-8000-%012x", n))
+		return uuid.MustParse(fmt.Sprintf("01930000-0000-7000-80%02x-%012x", node, n))
 	}
 }
 
@@ -99,9 +99,15 @@ func newBench(t testing.TB, change ...func(*Options)) *bench {
 
 func newBenchOn(t testing.TB, store eventstore.Store, change ...func(*Options)) *bench {
 	t.Helper()
+	return newNode(t, store, 0, change...)
+}
+
+// newNode is one of several ledgers on one store; number 0 is alone on its own.
+func newNode(t testing.TB, store eventstore.Store, node int, change ...func(*Options)) *bench {
+	t.Helper()
 	b := &bench{t: t, store: store, log: &safeBuffer{}, clock: &clock{now: time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)}}
-	newID := numbered()
-	b.ledger = eventstore.NewLedger(b.store, eventstore.LedgerOptions{Now: b.clock.Now, NewID: newID})
+	newID := numbered(node)
+	b.ledger = eventstore.NewLedger(b.store, eventstore.LedgerOptions{Now: b.clock.Now, NewID: newID, Shared: node > 0})
 	var err error
 	if b.views, err = projections.Open(t.Context(), b.store, projections.Options{Dir: t.TempDir()}); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	_ "embed"
 	"net/http"
 )
@@ -52,7 +53,9 @@ func ready(c *call) error {
 // ownChecks tells whether the log can be read and the projections run.
 func (c *call) ownChecks() []Check {
 	store := Check{Name: "store", OK: true}
-	if head, err := c.Ledger.Head(c.request.Context()); err != nil {
+	ctx, cancel := context.WithTimeout(c.request.Context(), c.WaitTimeout)
+	defer cancel()
+	if head, err := c.Ledger.Head(ctx); err != nil {
 		store.OK, store.Detail = false, err.Error()
 	} else {
 		store.Detail = "head " + head.String()

@@ -68,6 +68,12 @@ type Options struct {
 	MaxMethods  int           // attached methods per customer; 0: 1000
 	WaitTimeout time.Duration // how long a read waits for the views; 0: 2 s
 
+	// Freshness tells how far the views are behind the log. nil: never.
+	Freshness func() Freshness
+	// MaxLag is how far the views may be behind for their word on an API key to
+	// count; beyond it the log is asked. 0: 10 s.
+	MaxLag time.Duration
+
 	// Ready tells what /readyz shall report beside the views. nil: nothing.
 	Ready func() []Check
 	// Metrics serves /metrics. nil: it is not served here.
@@ -80,6 +86,15 @@ type Options struct {
 
 // DevOrganization is the organization that Options.DevKey belongs to.
 const DevOrganization = "demo"
+
+// Freshness is what is known of the views' delay.
+type Freshness struct {
+	// Behind is the age of the newest moment as of which the views are known to
+	// show all of the log.
+	Behind time.Duration
+	// CutOff: the log did not answer when it was last asked.
+	CutOff bool
+}
 
 // Check is one line of /readyz.
 type Check struct {
@@ -105,6 +120,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.WaitTimeout == 0 {
 		o.WaitTimeout = 2 * time.Second
+	}
+	if o.MaxLag == 0 {
+		o.MaxLag = 10 * time.Second
 	}
 	return o
 }

@@ -50,12 +50,14 @@ func takeWebhook(c *call) error {
 	case err != nil:
 		return c.wrongSignature()
 	}
+	// What it is about may have been attached a moment ago, on another node even,
+	// and what is not found is ignored for good.
+	if err := c.catchUp(); err != nil {
+		return err
+	}
 	row, _ := c.Views.Organization(organization)
 	c.who = principal{organization: organization, mode: row.Mode, keyID: name}
 	c.actor = "gateway:" + name
-	if err := c.await(); err != nil {
-		return err
-	}
 	handled := 0
 	for _, n := range notices {
 		done, err := (&notice{Notice: n, call: c, gateway: name}).take()
@@ -165,6 +167,9 @@ func (n *notice) takeMethod(about subject) error {
 	if !ok {
 		return nil
 	}
+	if old, err := n.ofEarlier(about.stream, m); err != nil || old {
+		return err
+	}
 	_, err = n.execute(about.stream, string(about.id), func(ctx context.Context) (domain.Command, error) {
 		policy, err := n.call.policy(ctx)
 		if err != nil {
@@ -199,11 +204,34 @@ func (n *notice) command(m *domain.Method, policy domain.Policy) domain.Command 
 	}
 }
 
+// ofEarlier tells whether the notice is about a verification of the method that was
+// begun before the one it waits for now. Where the provider has not answered yet,
+// only the history tells the references of the two apart.
+func (n *notice) ofEarlier(stream string, m *domain.Method) (bool, error) {
+	v := m.Verification
+	if n.Reference == "" || v.Status != domain.VerificationPending || v.Kind != "" {
+		return false, nil
+	}
+	for past, err := range n.call.Ledger.History(n.call.request.Context(), stream, 1) {
+		if err != nil {
+			return false, err
+		}
+		if begun, ok := past.Event.(domain.VerificationStarted); ok && begun.MethodID == m.ID && begun.Reference == n.Reference {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // verification is the command for what the provider says of a verification. One
-// about an earlier verification says nothing of this one.
+// about an earlier verification says nothing of this one; nor, while the provider
+// has not answered, does the end of one that has never been heard of.
 func (n *notice) verification(m *domain.Method) domain.Command {
 	v := m.Verification
 	if v.Status != domain.VerificationPending || v.Reference != "" && n.Reference != "" && v.Reference != n.Reference {
+		return nil
+	}
+	if v.Kind == "" && n.Unverified != "" && n.Reference != "" {
 		return nil
 	}
 	told := domain.RecordVerification{MethodID: m.ID, Kind: n.Verified, Done: n.Verified != "", Failed: n.Unverified, Reference: n.Reference}

@@ -86,6 +86,8 @@ func instrumentOf(e Event) MethodID {
 		return e.MethodID
 	case GatewayDetachFailed:
 		return e.MethodID
+	case GatewayCanceled:
+		return e.MethodID
 	case ReplacementAvailable:
 		return e.MethodID
 	case MethodReplacedByUpdater:
@@ -113,6 +115,8 @@ func SetupIntentOf(e Event) SetupIntentID {
 	case SetupIntentFailed:
 		return e.SetupIntentID
 	case SetupIntentCanceled:
+		return e.SetupIntentID
+	case SetupGatewayCanceled:
 		return e.SetupIntentID
 	default:
 		return ""

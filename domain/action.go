@@ -12,6 +12,11 @@ const (
 
 // NextAction is what a customer has to do before a method can be used or is
 // verified. Which members apply follows from Type.
+//
+// RedirectURL may hold a secret of the provider's, without which its page does not
+// open. It is stored as it is, since a read asks no provider; it is shown to those
+// who may read the subject, never in events, and worth nothing once the intent is
+// over at the provider (see LeftOpen).
 type NextAction struct {
 	Type             ActionType `json:"type"`
 	RedirectURL      string     `json:"redirect_url,omitempty"`

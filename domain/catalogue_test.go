@@ -183,7 +183,7 @@ func TestEveryDeclaredEventIsHandledEverywhere(t *testing.T) {
 		"DuplicateDetected": true, "CommandAccepted": true, "LedgerCreated": true, "MethodDeclined": true,
 	}
 	evolving := s.namedIn("Method.Evolve", "Customer.Evolve", "Organization.Evolve", "Claim.Evolve", "SetupIntent.Evolve",
-		"Method.evolveVerification", "Method.evolveSync", "Method.evolveReplacement", "Method.evolveUse", "Method.evolveApproval",
+		"Method.evolveVerification", "Method.evolveSync", "Method.evolveReplacement", "Method.evolveUse", "Method.evolveApproval", "Method.evolveLeftOpen",
 		"Customer.evolveSubscription")
 	checked := s.namedIn("Customer.contradiction", "Organization.contradiction", "Claim.contradiction")
 	inCatalogue := map[string]Event{}

@@ -129,6 +129,8 @@ func decodeInstrument(name string, data []byte) (Event, error) {
 		return read[GatewayDetached](data)
 	case GatewayDetachFailed{}.StoredName():
 		return read[GatewayDetachFailed](data)
+	case GatewayCanceled{}.StoredName():
+		return read[GatewayCanceled](data)
 	case ReplacementAvailable{}.StoredName():
 		return read[ReplacementAvailable](data)
 	case MethodReplacedByUpdater{}.StoredName():
@@ -163,6 +165,8 @@ func decodeSetup(name string, data []byte) (Event, error) {
 		return read[SetupIntentFailed](data)
 	case SetupIntentCanceled{}.StoredName():
 		return read[SetupIntentCanceled](data)
+	case SetupGatewayCanceled{}.StoredName():
+		return read[SetupGatewayCanceled](data)
 	case TestClockSet{}.StoredName():
 		return read[TestClockSet](data)
 	default:

@@ -23,6 +23,7 @@ const (
 	promiseDefaultStays  = "the default is not detached while it is the default"
 	promiseOwnStream     = "an event stands in the stream of what it is about"
 	promiseLetGo         = "a gateway lets go of a payment method once, after its detach"
+	promiseCanceled      = "a gateway is told once of what was left open there"
 	promiseUsedStays     = "a payment method is not detached while a subscription uses it"
 	promiseUses          = "a subscription takes and releases the payment methods it uses"
 	promiseEvidence      = "a payment method is verified by evidence that was asked for, in a bounded number of attempts"
@@ -78,6 +79,8 @@ func (c *Customer) contradiction(e Event) (promise, detail string) {
 		return c.contradictsRest(e.MethodID)
 	case GatewayDetachFailed:
 		return c.contradictsRest(e.MethodID)
+	case GatewayCanceled, SetupGatewayCanceled:
+		return c.contradictsCancel(e)
 	case CommandAccepted, LedgerCreated:
 		return "", ""
 	case OrganizationCreated, OrganizationUpdated, TestClockSet, KeyCreated, KeyRevoked, SubscriptionClaimed:
@@ -151,6 +154,31 @@ func (c *Customer) contradictsRest(id MethodID) (promise, detail string) {
 	default:
 		return "", ""
 	}
+}
+
+// contradictsCancel is for what can only happen to what was left open, whatever
+// became of its subject.
+func (c *Customer) contradictsCancel(e Event) (promise, detail string) {
+	var open []LeftOpen
+	var since uint64
+	switch e := e.(type) {
+	case GatewayCanceled:
+		m := c.Methods[e.MethodID]
+		if m == nil {
+			return promiseKnown, string(e.MethodID)
+		}
+		open, since, detail = m.LeftOpen, e.Since, string(e.MethodID)
+	case SetupGatewayCanceled:
+		s := c.SetupIntents[e.SetupIntentID]
+		if s == nil {
+			return promiseIntentKnown, string(e.SetupIntentID)
+		}
+		open, since, detail = s.LeftOpen, e.Since, string(e.SetupIntentID)
+	}
+	if !isLeft(open, since) {
+		return promiseCanceled, detail
+	}
+	return "", ""
 }
 
 func (c *Customer) contradictsIntent(id SetupIntentID, e Event) (promise, detail string) {

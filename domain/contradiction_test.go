@@ -74,6 +74,9 @@ func TestAHistoryThatBreaksAPromiseAboutAMethodIsNamed(t *testing.T) {
 		"default from another":      {"", []Event{a, b, toA}, DefaultChanged{From: "pm_b", To: "pm_a"}, promiseOneDefault},
 		"default taken from nobody": {"", []Event{a}, DefaultChanged{From: "pm_a"}, promiseOneDefault},
 		"default that is no change": {"", []Event{a, toA}, DefaultChanged{From: "pm_a", To: "pm_a"}, promiseOneDefault},
+		"canceled, and not open":    {"", []Event{a}, GatewayCanceled{MethodID: "pm_a", Since: 1}, promiseCanceled},
+		"canceled of the unknown":   {"", nil, GatewayCanceled{MethodID: "pm_a", Since: 1}, promiseKnown},
+		"canceled of no intent":     {"", nil, SetupGatewayCanceled{SetupIntentID: "seti_1", Since: 1}, promiseIntentKnown},
 		"default detached":          {"", []Event{a, toA}, MethodDetached{MethodID: "pm_a"}, promiseDefaultStays},
 	}.check(t)
 }

@@ -50,6 +50,8 @@ func (c *Customer) decideInstrument(cmd Command, now time.Time) ([]Event, error)
 		return c.updateMandate(cmd, now)
 	case RecordGatewayDetach:
 		return c.recordGatewayDetach(cmd)
+	case RecordGatewayCancel:
+		return c.recordGatewayCancel(cmd)
 	case VerifyMethod:
 		return c.verify(cmd)
 	case RecordVerification:

@@ -37,6 +37,8 @@ func describeLifecycle(e Event) string {
 		return fmt.Sprintf("gateway let go of %s", e.MethodID)
 	case GatewayDetachFailed:
 		return fmt.Sprintf("gateway did not let go of %s: %s", e.MethodID, e.Reason)
+	case GatewayCanceled:
+		return fmt.Sprintf("gateway told of %s since %d", e.MethodID, e.Since) + tail(said("failure", e.Failure))
 	default:
 		return describeAround(e)
 	}
@@ -76,6 +78,8 @@ func describeAround(e Event) string {
 		return fmt.Sprintf("intent %s failed: %s: %s", e.SetupIntentID, e.Error.Code, e.Error.Message)
 	case SetupIntentCanceled:
 		return fmt.Sprintf("intent %s canceled: %s", e.SetupIntentID, e.Reason)
+	case SetupGatewayCanceled:
+		return fmt.Sprintf("gateway told of intent %s since %d", e.SetupIntentID, e.Since) + tail(said("failure", e.Failure))
 	case TestClockSet:
 		return "clock " + e.Now.Format(time.RFC3339)
 	default:
@@ -134,6 +138,19 @@ func describeLife(m *Method) []string {
 	add("holder=%s", m.Personal.Holder != "", m.Personal.Holder)
 	add("used by %s", len(m.InUseBy) > 0, strings.Join(m.InUseBy, ","))
 	add("gateway detach %s", m.GatewayDetach != "", m.GatewayDetach)
+	return append(words, describeLeft(m.LeftOpen)...)
+}
+
+// describeLeft writes what is open at the gateway: its reference, or the version of
+// the question that was not answered, and the version that left it.
+func describeLeft(open []LeftOpen) (words []string) {
+	for _, l := range open {
+		name := l.Reference
+		if name == "" {
+			name = fmt.Sprint("asked-", l.Asked)
+		}
+		words = append(words, fmt.Sprintf("left=%s@%d", name, l.Since))
+	}
 	return words
 }
 
@@ -149,6 +166,9 @@ func describeIntent(s *SetupIntent) string {
 	}
 	if s.LastError != nil {
 		words += " error=" + string(s.LastError.Code)
+	}
+	for _, left := range describeLeft(s.LeftOpen) {
+		words += " " + left
 	}
 	return words
 }

@@ -12,7 +12,7 @@ import (
 func everyCommand() []Command {
 	return []Command{
 		AttachMethod{}, UpdateMethod{}, SetDefault{}, DetachMethod{}, OpenOrganization{}, CreateKey{}, RevokeKey{}, UpdateSettings{}, SetTestClock{},
-		SyncMethod{}, FailMethod{}, UpdateMandate{}, RecordGatewayDetach{}, VerifyMethod{}, RecordVerification{}, ConfirmVerification{},
+		SyncMethod{}, FailMethod{}, UpdateMandate{}, RecordGatewayDetach{}, RecordGatewayCancel{}, VerifyMethod{}, RecordVerification{}, ConfirmVerification{},
 		ResendDeposits{}, ExpireVerification{}, ReportReplacement{}, ReportDecline{}, ReplaceInstrument{}, ReplaceWith{}, CreateSetupIntent{},
 		ConfirmSetupIntent{}, ApproveSetupIntent{}, ResolveSetupIntent{}, CancelSetupIntent{}, ExpireSetupIntent{}, MarkExpiry{},
 		SetSubscription{}, DeleteSubscription{}, ClaimSubscription{},
@@ -91,6 +91,13 @@ func (p *play) parseLifecycle(verb, id string, words []string) (Command, error) 
 		return parseMandate(id, a)
 	case "gateway-detach":
 		return RecordGatewayDetach{MethodID: MethodID(id), Failure: a.named["failure"]}, nil
+	case "gateway-cancel": // of a method or an intent
+		since, err := a.number("since", 0)
+		cmd := RecordGatewayCancel{MethodID: MethodID(id), Since: since, Failure: a.named["failure"]}
+		if p.intent(id).ID != "" {
+			cmd.MethodID, cmd.SetupIntentID = "", SetupIntentID(id)
+		}
+		return cmd, err
 	case "news":
 		news, err := parseReplacement(strings.Join(words, ","))
 		return ReportReplacement{MethodID: MethodID(id), Replacement: *news, Policy: p.policy}, err
@@ -174,7 +181,7 @@ func (p *play) parseIntent(verb, id string, a arguments, words []string) (Comman
 		case "action":
 			cmd.NextAction = &NextAction{Type: ActionRedirect, RedirectURL: "https://bank.example/" + a.word(1), RedirectTarget: "any"}
 		case "failed":
-			cmd.Failure = &SetupError{Code: CodeGatewayDeclined, Message: "declined"}
+			cmd.Failure = &SetupError{Code: Code(a.text("code", string(CodeGatewayDeclined))), Message: "declined"}
 		case "attach":
 			attach, err := p.parseAttach(MethodID(a.word(1)), withoutNamed(words, []string{"version"})[2:])
 			if err != nil {

@@ -187,7 +187,7 @@ func PublicName(e Event) string {
 	case MethodReplaced:
 		return MethodUpdated{}.StoredName()
 	case CommandAccepted, OrganizationCreated, OrganizationUpdated, TestClockSet, KeyCreated, KeyRevoked, LedgerCreated,
-		VerificationRequested, MethodDeclined, GatewayDetached, SubscriptionUpdated, SubscriptionDeleted, SubscriptionClaimed:
+		VerificationRequested, MethodDeclined, GatewayDetached, GatewayCanceled, SetupGatewayCanceled, SubscriptionUpdated, SubscriptionDeleted, SubscriptionClaimed:
 		return ""
 	default:
 		return e.StoredName()

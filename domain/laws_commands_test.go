@@ -131,7 +131,8 @@ func (w *world) setup(id SetupIntentID) Command {
 		cmd := ResolveSetupIntent{SetupIntentID: id, Version: version}
 		switch w.pick("outcome", 4) {
 		case 0:
-			cmd.Failure = &SetupError{Code: CodeGatewayDeclined, Message: "declined"}
+			code := rapid.SampledFrom([]Code{CodeGatewayDeclined, CodeGatewayUnavailable}).Draw(w.t, "code")
+			cmd.Failure = &SetupError{Code: code, Message: "declined"}
 		case 1:
 			action := w.action()
 			cmd.NextAction, cmd.Reference = &action, "set"
@@ -149,7 +150,7 @@ func (w *world) setup(id SetupIntentID) Command {
 func repeatable(cmd Command) bool {
 	switch cmd.(type) {
 	case SetDefault, UpdateMethod, DetachMethod, VerifyMethod, RecordVerification, ExpireVerification, SyncMethod, FailMethod, UpdateMandate,
-		RecordGatewayDetach, MarkExpiry, ReportReplacement, ResolveSetupIntent, ExpireSetupIntent, SetSubscription:
+		RecordGatewayDetach, RecordGatewayCancel, MarkExpiry, ReportReplacement, ResolveSetupIntent, ExpireSetupIntent, SetSubscription:
 		return true
 	default:
 		return false

@@ -20,13 +20,15 @@ type lives struct {
 	names     map[string]SubscriptionUpdated
 	over      map[SetupIntentID]bool
 	gatewayOn map[MethodID]bool // the gateway's word on a detach was heard
+	begun     map[string]string // at the gateway, by subject: its reference
+	left      map[string]string // open at the gateway, by "subject@version": its reference
 }
 
 func newHistory(t *rapid.T) *history {
 	return &history{t: t, state: NewState("customer-acme+cus_1").(*Customer), lives: lives{
 		detached: map[MethodID]bool{}, expiry: map[MethodID]string{}, said: map[MethodID][]int{}, asked: map[MethodID]bool{},
 		started: map[MethodID]Evidence{}, proved: map[MethodID]Evidence{}, attempts: map[string]int{}, names: map[string]SubscriptionUpdated{},
-		over: map[SetupIntentID]bool{}, gatewayOn: map[MethodID]bool{},
+		over: map[SetupIntentID]bool{}, gatewayOn: map[MethodID]bool{}, begun: map[string]string{}, left: map[string]string{},
 	}}
 }
 
@@ -36,6 +38,8 @@ func (h *history) terminal(e Event) {
 	switch e := e.(type) {
 	case GatewayDetached, GatewayDetachFailed:
 		letsGo = true
+	case GatewayCanceled, SetupGatewayCanceled:
+		return // may come after the end; see leftOpen
 	case SetupIntentSucceeded:
 		h.lives.ends(h, e.SetupIntentID)
 	case SetupIntentCanceled:

@@ -102,6 +102,7 @@ func (h *history) append(e Event, now time.Time) {
 		h.t.Fatalf("a decided event: %v", err)
 	}
 	h.terminal(e)
+	h.leftOpen(e)
 	h.notices(e)
 	h.evidence(e)
 	h.uses(e)
@@ -114,6 +115,7 @@ func (h *history) append(e Event, now time.Time) {
 	h.oneDefault()
 	h.versions(e)
 	h.shownUses()
+	h.shownLeft()
 	h.verifiedByEvidence()
 	prefix := h.state.Clone()
 	h.prefixes, h.shown = append(h.prefixes, prefix), append(h.shown, snapshot(prefix))
@@ -143,7 +145,7 @@ func (h *history) versions(last Event) {
 	}
 	unchanged := false
 	switch last.(type) {
-	case DuplicateDetected, MethodDeclined, MandateExpiring, GatewayDetached, GatewayDetachFailed, SetupIntentCreated, SetupIntentSucceeded:
+	case DuplicateDetected, MethodDeclined, MandateExpiring, GatewayDetached, GatewayDetachFailed, GatewayCanceled, SetupIntentCreated, SetupIntentSucceeded:
 		unchanged = true
 	}
 	for _, id := range MethodsOf(last) {

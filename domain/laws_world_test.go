@@ -71,7 +71,7 @@ func (w *world) command() Command {
 	if waited := w.waited(); len(waited) > 0 && w.pick("waited for", 3) > 0 {
 		return waited[w.pick("which", len(waited))]()
 	}
-	switch w.pick("about", 10) {
+	switch w.pick("about", 11) {
 	case 0, 1:
 		return w.attach(w.id())
 	case 2:
@@ -86,6 +86,8 @@ func (w *world) command() Command {
 		return w.replacing(w.id())
 	case 7:
 		return w.setup(w.intent())
+	case 8:
+		return w.canceling()
 	default:
 		return MarkExpiry{MethodID: w.id(), Policy: w.policy()}
 	}

@@ -143,6 +143,7 @@ type Method struct {
 	SetupIntent    SetupIntentID // whose approval a pending method waits for
 	MandateNoticed bool          // of the present mandate's lapse
 	GatewayDetach  string        // how letting go at the gateway ended: done or failed
+	LeftOpen       []LeftOpen    `json:",omitempty"` // at the gateway, oldest first
 	InUseBy        []string      // subscriptions, sorted
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
@@ -199,6 +200,7 @@ func (m *Method) Evolve(id MethodID, e Event, at time.Time, version uint64) *Met
 		_ = next.evolveVerification(e, at, version) || next.evolveSync(e, at) || next.evolveReplacement(e, at) ||
 			next.evolveUse(e) || next.evolveApproval(e)
 	}
+	next.evolveLeftOpen(m, e, version)
 	if shown(e) {
 		next.UpdatedAt, next.Version = at, version
 	}
@@ -209,7 +211,7 @@ func (m *Method) Evolve(id MethodID, e Event, at time.Time, version uint64) *Met
 // that is a change to those who read the method and compare its version.
 func shown(e Event) bool {
 	switch e.(type) {
-	case DuplicateDetected, MethodDeclined, MandateExpiring, GatewayDetached, GatewayDetachFailed, SetupIntentCreated, SetupIntentSucceeded:
+	case DuplicateDetected, MethodDeclined, MandateExpiring, GatewayDetached, GatewayDetachFailed, GatewayCanceled, SetupIntentCreated, SetupIntentSucceeded:
 		return false
 	default:
 		return true

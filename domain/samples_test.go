@@ -84,6 +84,7 @@ func lifecycleSamples() []Event {
 		MandateExpiring{MethodID: id, ExpiresAt: sampleExpiry},
 		GatewayDetached{MethodID: id},
 		GatewayDetachFailed{MethodID: id, Reason: "the gateway did not answer"},
+		GatewayCanceled{MethodID: id, Since: 9, Failure: "the gateway did not answer"},
 		ReplacementAvailable{MethodID: id, Replacement: sampleReplacement()},
 		MethodReplacedByUpdater{MethodID: id, Replacement: sampleReplacement(), ExpiresAt: sampleExpiry, Cause: CauseCardDeclined},
 		MethodReplaced{
@@ -104,6 +105,7 @@ func lifecycleSamples() []Event {
 		SetupIntentSucceeded{SetupIntentID: sampleIntent, MethodID: id},
 		SetupIntentFailed{SetupIntentID: sampleIntent, Error: SetupError{Code: CodeGatewayDeclined, Message: "the gateway declined"}},
 		SetupIntentCanceled{SetupIntentID: sampleIntent, Reason: CancelRequested},
+		SetupGatewayCanceled{SetupIntentID: sampleIntent, Since: 9, Failure: "the gateway did not answer"},
 	}
 }
 

@@ -67,7 +67,8 @@ type SetupIntent struct {
 	Usage        string
 	Provider     string
 	Token        string
-	Reference    string // the gateway's
+	Reference    string     // the gateway's
+	LeftOpen     []LeftOpen `json:",omitempty"` // at the gateway, by attempts that failed or by the end, oldest first
 	RedirectURL  string
 	SetAsDefault bool
 	MethodID     MethodID
@@ -161,6 +162,10 @@ func (s *SetupIntent) Evolve(e Event, at time.Time, version uint64) *SetupIntent
 		return nil
 	}
 	next := *s
+	if canceled, ok := e.(SetupGatewayCanceled); ok {
+		next.LeftOpen = withoutLeft(s.LeftOpen, canceled.Since)
+		return &next // nothing that is shown
+	}
 	next.NextAction = nil
 	switch e := e.(type) {
 	case SetupIntentProcessing:
@@ -170,8 +175,10 @@ func (s *SetupIntent) Evolve(e Event, at time.Time, version uint64) *SetupIntent
 	case SetupIntentSucceeded:
 		next.Status, next.MethodID, next.LastError = SetupSucceeded, e.MethodID, nil
 	case SetupIntentFailed:
+		next.leave(s, e, version)
 		next.Status, next.LastError, next.Token, next.Reference, next.MethodID = SetupNeedsMethod, &e.Error, "", "", ""
 	case SetupIntentCanceled:
+		next.leave(s, e, version)
 		next.Status, next.CancelReason = SetupCanceled, e.Reason
 	}
 	next.UpdatedAt, next.Version = at, version

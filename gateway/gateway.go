@@ -25,7 +25,7 @@ import (
 // or a secret. A call that the provider cannot do at all is refused as
 // Unsupported.
 //
-// A key belongs to one organization and one kind of call: Verify and Detach may
+// A key belongs to one organization and one kind of call: Verify and Cancel may
 // have the same one. Without a key nothing is promised about repeats.
 type Gateway interface {
 	// Lookup tells what is behind a token: what may be shown, and a fingerprint
@@ -62,6 +62,14 @@ type Gateway interface {
 	// another thing to do. UnknownOutcome also says that the provider is still at
 	// work. Declined: this token will not become ready.
 	Setup(ctx context.Context, req Request, s Setup) (SetupAnswer, error)
+
+	// Cancel ends what Verify, Resend or Setup began and nobody waits for any more:
+	// afterwards Confirm, and Setup with Approved, are Declined for its reference.
+	// The reference "" stands for an answer that never came; then the request's
+	// idempotency key is that of the call. What has ended already, in whatever way,
+	// stays as it is; that, and what the provider never knew, is success. What the
+	// provider is still at work on cannot be canceled yet: UnknownOutcome.
+	Cancel(ctx context.Context, req Request, reference string) error
 
 	// Detach makes the provider forget the instrument. That it did already, or
 	// never knew it, is success.

@@ -24,7 +24,7 @@ type ClockOptions struct {
 
 	// Rate bounds the commands per second, so that a month in which very many
 	// methods expire leaves room for everybody else. 0: 500, which is 100 000
-	// methods in less than four minutes.
+	// methods in less than four minutes; longer where requests keep the machine busy.
 	Rate int
 	// Concurrency is how many commands run at once, to share what an append
 	// costs. 0: 32.
@@ -45,6 +45,9 @@ type ExpiryClock struct {
 	hints *subscription
 	dials map[string]*dial
 	soon  time.Time // real time before which no dial need be looked at
+
+	mu     sync.Mutex
+	status ClockStatus
 }
 
 // dial is what the clock knows of one organization.
@@ -102,6 +105,9 @@ func (c *ExpiryClock) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		if did {
+			next = rested(next, now, c.o.Now())
+		}
 		if err != nil {
 			c.o.Logger.Error("what is due by time could not be done, and will be tried again", "error", err)
 		}
@@ -125,11 +131,23 @@ func (c *ExpiryClock) Run(ctx context.Context) error {
 	}
 }
 
+// rested is next, or later: after a turn the clock rests as long as the turn took.
+// On a machine that is busy with requests turns take long; without the rest one
+// would follow the other, and the clock would take the share of as many clients as
+// it runs commands at once.
+func rested(next, began, ended time.Time) time.Time {
+	if rest := ended.Add(ended.Sub(began)); next.Before(rest) {
+		return rest
+	}
+	return next
+}
+
 // Step does a part of what is due at now, which is real time, and tells when it
 // must be called again though the views do not change; zero: not at all. After it
 // did something it asks for the next call so late that the rate is kept. An error says that nothing
 // can be done now; what concerns one stream alone is logged and tried again.
 func (c *ExpiryClock) Step(ctx context.Context, now time.Time) (did bool, next time.Time, err error) {
+	defer func() { c.report(now, did || err != nil) }()
 	if err := c.update(now); err != nil {
 		return false, now.Add(lastRetry), err
 	}
@@ -340,10 +358,15 @@ func (c *ExpiryClock) execute(ctx context.Context, organization string, at candi
 	if command == nil {
 		return nil
 	}
-	_, err = c.o.Ledger.Execute(ctx, eventstore.Request{
+	r, err := c.o.Ledger.Execute(ctx, eventstore.Request{
 		Stream: at.stream, CommandID: id, Actor: own, Now: now,
 		Prepare: func(context.Context) (domain.Command, error) { return command, nil },
 	})
+	if err == nil && len(r.Events) > 0 && !r.Replayed {
+		c.mu.Lock()
+		c.status.Done++
+		c.mu.Unlock()
+	}
 	if refusal := (*domain.Error)(nil); asRefusal(err, &refusal) {
 		return nil
 	}

@@ -72,6 +72,10 @@ func (m mortal) Setup(ctx context.Context, r gateway.Request, s gateway.Setup) (
 	return a, err
 }
 
+func (m mortal) Cancel(ctx context.Context, r gateway.Request, reference string) error {
+	return m.around(func() error { return m.Gateway.Cancel(ctx, r, reference) })
+}
+
 func (m mortal) Detach(ctx context.Context, r gateway.Request) error {
 	return m.around(func() error { return m.Gateway.Detach(ctx, r) })
 }
@@ -105,11 +109,11 @@ func (o *office) dying(f *fate) projections.WorkerOptions {
 
 // chores are one item of every kind of gateway work.
 type chores struct {
-	card, bank, detached, synced domain.MethodID
-	intent                       domain.SetupIntentID
+	card, bank, detached, synced, left domain.MethodID
+	intent, canceled                   domain.SetupIntentID
 }
 
-const choreCount = 5
+const choreCount = 8
 
 func (o *office) chores() chores {
 	o.t.Helper()
@@ -124,6 +128,11 @@ func (o *office) chores() chores {
 	o.execute(stream("cus_1"), domain.CreateSetupIntent{
 		SetupIntentID: c.intent, Usage: "off_session", Provider: "sandbox", Token: "tok_discover", Confirm: true,
 	})
+	// Two that end here and are open at the gateway; the first is to be detached there as well.
+	c.left, _ = o.begunDeposits("cus_1", "ba_us_fp_left", "begun")
+	o.execute(stream("cus_1"), domain.DetachMethod{MethodID: c.left})
+	c.canceled, _ = o.begunSetup("cus_1", "tok_amex_3ds", "begun")
+	o.execute(stream("cus_1"), domain.CancelSetupIntent{SetupIntentID: c.canceled})
 	return c
 }
 
@@ -146,6 +155,12 @@ func (o *office) done(c chores) {
 	if s := o.intent("cus_1", c.intent); s.Status != domain.SetupSucceeded {
 		o.t.Errorf("intent: %s", s.Status)
 	}
+	if open := o.method("cus_1", c.left).LeftOpen; len(open) > 0 {
+		o.t.Errorf("left open: %+v", open)
+	}
+	if open := o.intent("cus_1", c.canceled).LeftOpen; len(open) > 0 {
+		o.t.Errorf("left open: %+v", open)
+	}
 	keys := map[string]int{}
 	for _, e := range o.gateway.Effects() {
 		keys[e.Op+e.Key]++
@@ -153,7 +168,7 @@ func (o *office) done(c chores) {
 			o.t.Errorf("an effect happened again: %+v", e)
 		}
 	}
-	if len(keys) != choreCount-1 { // a look-up has no effect
+	if len(keys) != choreCount-1+2 { // a look-up has no effect; two were begun before
 		o.t.Errorf("%d effects at the gateway", len(keys))
 	}
 	steps, _, err := o.replay()
@@ -169,8 +184,9 @@ func (o *office) done(c chores) {
 		ids[s.record.ID.String()] = true
 	}
 	for name, want := range map[string]int{
-		"payment_method.provider_synced": 1, "payment_method.verification_started": 2, "payment_method.verified": 1,
-		"payment_method.gateway_detached": 1, "setup_intent.succeeded": 1, "payment_method.attached": 5, "command.accepted": 0,
+		"payment_method.provider_synced": 1, "payment_method.verification_started": 3, "payment_method.verified": 1,
+		"payment_method.gateway_detached": 2, "payment_method.gateway_canceled": 1, "setup_intent.gateway_canceled": 1,
+		"setup_intent.succeeded": 1, "payment_method.attached": 6, "command.accepted": 0,
 	} {
 		if names[name] != want {
 			o.t.Errorf("%d times %s, want %d", names[name], name, want)

@@ -20,7 +20,7 @@ import (
 const (
 	// layout is the version of keys and values. Views of another layout are
 	// dropped and rebuilt.
-	layout = "2"
+	layout = "3"
 
 	// defaultCache holds the blocks that lists and older methods are read from;
 	// the methods read most are kept decoded beside it. The engine takes the
@@ -200,20 +200,29 @@ func (v *Views) has(key []byte) (bool, error) {
 	return found, it.Close()
 }
 
-// belongs checks that the log holds the record at which a checkpoint stands.
+// movedError says that the log holds the record of a checkpoint at another position:
+// it was moved to another store since. Positions are in keys and rows, so the
+// views are made anew.
+type movedError struct{ then, now eventstore.Position }
+
+func (e *movedError) Error() string {
+	return fmt.Sprintf("the log was moved to another store: what they know at position %s is at position %s", e.then, e.now)
+}
+
+// belongs checks that the log holds the record at which a checkpoint stands. A
+// position after the head is no proof that it does not: see movedError.
 func (v *Views) belongs(ctx context.Context, name string, mark checkpoint, head eventstore.Position) error {
 	if mark.position == 0 {
 		return nil
 	}
-	if mark.position > head {
-		return &AheadError{Projection: name, Position: mark.position, Head: head}
-	}
 	for r, err := range v.store.Stream(ctx, mark.stream, mark.version) {
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if r.Version == mark.version && r.ID == mark.id && r.Position == mark.position {
+		case mark.isAt(r) && r.Position == mark.position:
 			return nil
+		case mark.isAt(r):
+			return &movedError{then: mark.position, now: r.Position}
 		}
 		break
 	}

@@ -2,7 +2,6 @@ package projections
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"time"
 
@@ -146,29 +145,35 @@ func (v *Views) Messages(after eventstore.Position, max int) ([]Message, error) 
 	return out, nil
 }
 
-// Event returns the body of a public event: the bytes that went over NATS. An
-// event of another organization is not found.
-func (v *Views) Event(organization string, id uuid.UUID) ([]byte, bool, error) {
+// Message returns the message of an event, false when the views hold none.
+func (v *Views) Message(id uuid.UUID) (Message, bool, error) {
 	if err := v.enter(); err != nil {
-		return nil, false, err
+		return Message{}, false, err
 	}
 	defer v.leave()
 	position, err := v.read(append([]byte{tableEventID}, id[:]...))
 	if err != nil || len(position) != 8 {
-		return nil, false, v.checked(err)
+		return Message{}, false, v.checked(err)
 	}
 	value, err := v.read(append([]byte{tableMessage}, position...))
 	if err != nil {
-		return nil, false, v.checked(err)
+		return Message{}, false, v.checked(err)
 	}
 	s, err := decodeMessage(value)
 	if err != nil {
-		return nil, false, v.checked(err)
+		return Message{}, false, v.checked(err)
 	}
-	if string(s.organization) != organization {
-		return nil, false, nil
+	return s.message(lastPosition(position)), true, nil
+}
+
+// Event returns the body of a public event: the bytes that went over NATS. An
+// event of another organization is not found.
+func (v *Views) Event(organization string, id uuid.UUID) ([]byte, bool, error) {
+	m, found, err := v.Message(id)
+	if err != nil || !found || m.Organization != organization {
+		return nil, false, err
 	}
-	return s.body, true, nil
+	return m.Body, true, nil
 }
 
 // Events returns a page of public events of an organization as bodies. Filters
@@ -176,10 +181,13 @@ func (v *Views) Event(organization string, id uuid.UUID) ([]byte, bool, error) {
 // events a page: a page may be short and yet have a Next. Errors: ErrCursor.
 func (v *Views) Events(organization string, q EventQuery) (Page, error) {
 	list, err := q.list(organization)
+	if err == nil {
+		err = v.continueEvents(&list, q.After)
+	}
 	if err != nil {
 		return Page{}, err
 	}
-	return v.page(list, q.Limit, func(key []byte) ([]byte, error) {
+	page, err := v.page(list, q.Limit, func(key []byte) ([]byte, error) {
 		value, closer, err := v.db.Get(append([]byte{tableMessage}, key[len(key)-8:]...))
 		if errors.Is(err, pebble.ErrNotFound) {
 			return nil, errMissing
@@ -197,6 +205,10 @@ func (v *Views) Events(organization string, q EventQuery) (Page, error) {
 		}
 		return item, err
 	})
+	if err == nil && page.Next != "" {
+		page.Next, err = v.eventCursor(page.Next)
+	}
+	return page, err
 }
 
 func (q EventQuery) matches(organization string, s stored) bool {
@@ -222,17 +234,5 @@ func (q EventQuery) list(organization string) (list, error) {
 	default:
 		base = prefix(tableEventOfOrganization, organization)
 	}
-	l := list{prefix: base, from: base, to: after(base), backward: !q.Ascending, suffix: 8}
-	return l, l.continueAfter(q.After)
-}
-
-// encodeCursor and decodeCursor write the part of a key that orders as text.
-func encodeCursor(suffix []byte) string { return hex.EncodeToString(suffix) }
-
-func decodeCursor(cursor string, size int) ([]byte, error) {
-	suffix, err := hex.DecodeString(cursor)
-	if err != nil || len(suffix) != size {
-		return nil, ErrCursor
-	}
-	return suffix, nil
+	return list{prefix: base, from: base, to: after(base), backward: !q.Ascending, suffix: 8}, nil
 }

@@ -64,10 +64,16 @@ func sameWork(rt *rapid.T, v *projections.Views, states map[string]domain.State)
 			if !m.Attached() && m.GatewayDetach == "" {
 				want = append(want, fmt.Sprint("detach ", stream, " ", id))
 			}
+			for range m.LeftOpen {
+				want = append(want, fmt.Sprint("cancel verification ", stream, " ", id))
+			}
 		}
 		for id, s := range c.SetupIntents {
 			if s.Status == domain.SetupProcessing {
 				want = append(want, fmt.Sprint("setup ", stream, " ", id))
+			}
+			for range s.LeftOpen {
+				want = append(want, fmt.Sprint("cancel setup ", stream, " ", id))
 			}
 		}
 	}

@@ -43,8 +43,8 @@ const (
 	tableIntentOfReference = 'r' // organization, provider, reference, setup intent -> nothing
 	tableSubscription      = 'p' // stream, subscription -> row
 
-	tableWork   = 'w' // position -> gateway work that is due
-	tableWorkOf = 'v' // kind, subject -> position of its open work
+	tableWork   = 'w' // position, kind -> gateway work that is due
+	tableWorkOf = 'v' // kind, subject, what left it open -> position of its open work
 	tableTimed  = 'd' // organization, due, kind, subject -> what time will do
 )
 

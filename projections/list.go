@@ -1,6 +1,10 @@
 package projections
 
-import "github.com/cockroachdb/pebble/v2"
+import (
+	"encoding/hex"
+
+	"github.com/cockroachdb/pebble/v2"
+)
 
 // Bounds of a list.
 const (
@@ -108,4 +112,15 @@ func (l list) collect(it *pebble.Iterator, limit int, item func(key []byte) ([]b
 		}
 	}
 	return page, it.Error()
+}
+
+// encodeCursor and decodeCursor write the part of a key that orders as text.
+func encodeCursor(suffix []byte) string { return hex.EncodeToString(suffix) }
+
+func decodeCursor(cursor string, size int) ([]byte, error) {
+	suffix, err := hex.DecodeString(cursor)
+	if err != nil || len(suffix) != size {
+		return nil, ErrCursor
+	}
+	return suffix, nil
 }

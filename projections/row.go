@@ -57,13 +57,15 @@ type private struct {
 	SetupIntent    domain.SetupIntentID `json:"i,omitempty"`
 	MandateNoticed bool                 `json:"m,omitempty"`
 	GatewayDetach  string               `json:"g,omitempty"`
+	LeftOpen       []domain.LeftOpen    `json:"l,omitempty"`
 }
 
 // plain tells that there is nothing but where the facts are from, as with nearly
 // all methods.
 func (p private) plain() bool {
 	return p.StatusBefore == "" && len(p.WindowsServed) == 0 && p.Holder == "" && p.Email == "" && p.Verification == nil &&
-		p.Replacement == nil && p.NextAction == nil && p.SetupIntent == "" && !p.MandateNoticed && p.GatewayDetach == ""
+		p.Replacement == nil && p.NextAction == nil && p.SetupIntent == "" && !p.MandateNoticed && p.GatewayDetach == "" &&
+		len(p.LeftOpen) == 0
 }
 
 func encodeRow(m *domain.Method) ([]byte, error) {
@@ -99,6 +101,7 @@ func encodePrivate(m *domain.Method) ([]byte, error) {
 	p := private{
 		FactsFrom: m.FactsFrom, StatusBefore: m.StatusBefore, WindowsServed: m.WindowsServed, Replacement: m.Replacement,
 		NextAction: m.NextAction, SetupIntent: m.SetupIntent, MandateNoticed: m.MandateNoticed, GatewayDetach: m.GatewayDetach,
+		LeftOpen: m.LeftOpen,
 	}
 	if v := hiddenVerification(m.Verification); v != (domain.Verification{}) {
 		p.Verification = &v

@@ -63,7 +63,7 @@ func (r row) method() (*domain.Method, error) {
 		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, DetachedAt: s.DetachedAt, Version: s.Version,
 		Personal:    domain.Personal{Metadata: s.Metadata, Holder: p.Holder, Email: p.Email},
 		Replacement: p.Replacement, NextAction: p.NextAction, SetupIntent: p.SetupIntent, MandateNoticed: p.MandateNoticed,
-		GatewayDetach: p.GatewayDetach,
+		GatewayDetach: p.GatewayDetach, LeftOpen: p.LeftOpen,
 	}
 	if hidden := p.Verification; hidden != nil {
 		v := m.Verification

@@ -109,23 +109,38 @@ type Views struct {
 // the log's head and the records that the checkpoints name.
 //
 // It refuses views that belong to another log (*ForeignError) or that are ahead
-// of this one (*AheadError). Views that are damaged, or that another release made
-// in another layout, are set aside or dropped and rebuilt, and the log says so.
+// of this one (*AheadError). Views that are damaged, that another release made in
+// another layout, or that were made before the log moved to another store, are set
+// aside or dropped and rebuilt, and the log says so.
 func Open(ctx context.Context, store eventstore.Store, o Options) (*Views, error) {
 	if o.Dir == "" {
 		return nil, errors.New("the views need a folder")
 	}
 	o = o.withDefaults()
 	v, err := open(ctx, store, o)
-	if showsDamage(err) {
-		if err = setAside(o, err); err == nil {
-			v, err = open(ctx, store, o)
-		}
+	if cleared, failed := clearAway(o, err); failed != nil {
+		err = failed
+	} else if cleared {
+		v, err = open(ctx, store, o)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the views in %s: %w", o.Dir, err)
 	}
 	return v, nil
+}
+
+// clearAway removes views that cannot be used and can be made anew, and tells
+// whether that was why they could not be opened.
+func clearAway(o Options, cause error) (bool, error) {
+	moved := (*movedError)(nil)
+	switch {
+	case showsDamage(cause):
+		return true, setAside(o, cause)
+	case errors.As(cause, &moved):
+		o.Logger.Warn("the views are rebuilt", "dir", o.Dir, "cause", cause)
+		return true, o.FS.RemoveAll(o.Dir)
+	}
+	return false, nil
 }
 
 func open(ctx context.Context, store eventstore.Store, o Options) (*Views, error) {

@@ -30,7 +30,13 @@ const (
 	timedVerification // micro-deposits nobody named
 	timedIntent       // a setup intent nobody came back to
 	timedMandate      // the notice before a mandate lapses
+	// Asked of a gateway as well: ending there what has ended here.
+	workCancelVerification
+	workCancelSetup
 )
+
+// cancels tells work that ends something at a gateway.
+func (k workKind) cancels() bool { return k == workCancelVerification || k == workCancelSetup }
 
 // String names the kind in logs.
 func (k workKind) String() string {
@@ -49,6 +55,10 @@ func (k workKind) String() string {
 		return "setup intent expiry"
 	case timedMandate:
 		return "mandate notice"
+	case workCancelVerification:
+		return "cancel verification"
+	case workCancelSetup:
+		return "cancel setup"
 	default:
 		return fmt.Sprintf("kind %d", byte(k))
 	}
@@ -65,10 +75,11 @@ type work struct {
 	subject     string // method id or setup intent id
 	traceparent string
 	approved    bool // setup: the customer came back
+	unanswered  bool // cancel: the gateway has not answered what is canceled
 }
 
-// workOf tells which work a method's state calls for; several never come at once
-// with one record.
+// workOf tells which work a method's state calls for, but for what it has left
+// open at a gateway.
 func workOf(m *domain.Method) (kinds [3]bool) {
 	if m == nil {
 		return kinds
@@ -114,7 +125,10 @@ func itemOf(kind workKind, subject, provider string, r eventstore.Record, e doma
 func (w work) encode() []byte {
 	b := append(make([]byte, 0, 192), byte(w.kind), 0)
 	if w.approved {
-		b[1] = 1
+		b[1] |= 1
+	}
+	if w.unanswered {
+		b[1] |= 2
 	}
 	b = append(b, w.event[:]...)
 	b = binary.AppendUvarint(b, w.version)
@@ -126,29 +140,37 @@ func (w work) encode() []byte {
 
 func decodeWork(key, value []byte) (work, error) {
 	r := reader{b: value}
-	w := work{kind: workKind(r.byte()), approved: r.byte() == 1, position: lastPosition(key)}
+	w := work{kind: workKind(r.byte())}
+	flags := r.byte()
+	w.approved, w.unanswered = flags&1 != 0, flags&2 != 0
 	copy(w.event[:], r.take(16))
 	w.version = r.uvarint()
 	for _, to := range [...]*string{&w.stream, &w.provider, &w.subject, &w.traceparent} {
 		*to = string(r.part())
 	}
-	if r.short {
+	if r.short || len(key) != len(workKey(0, 0)) {
 		return work{}, errShortRow
 	}
+	w.position = eventstore.Position(binary.BigEndian.Uint64(key[1:]))
 	return w, nil
 }
 
-func workKey(p eventstore.Position) []byte {
-	return binary.BigEndian.AppendUint64([]byte{tableWork}, uint64(p))
+// workKey is of the item of one kind that a record brought.
+func workKey(p eventstore.Position, k workKind) []byte {
+	return append(binary.BigEndian.AppendUint64([]byte{tableWork}, uint64(p)), byte(k))
 }
 
-// openKey names the open work of one kind on one subject.
+// openKey names the open work of one kind on one subject. Of what is left open at
+// a gateway there may be several; they are told apart by what left them.
 type openKey struct {
 	kind    workKind
 	subject subjectKey
+	since   uint64 // domain.LeftOpen.Since; 0 for other kinds
 }
 
-func (k openKey) bytes() []byte { return append([]byte{tableWorkOf, byte(k.kind)}, k.subject[:]...) }
+func (k openKey) bytes() []byte {
+	return binary.BigEndian.AppendUint64(append([]byte{tableWorkOf, byte(k.kind)}, k.subject[:]...), k.since)
+}
 
 // todo is the part of the customers projector that keeps what is due.
 type todo struct {
@@ -166,7 +188,7 @@ func newTodo(v *Views) *todo {
 func (t *todo) method(batch *pebble.Batch, ch Change, k methodKey, before, next *domain.Method) error {
 	was, is := workOf(before), workOf(next)
 	for i, kind := range methodWork {
-		at := openKey{kind, k}
+		at := openKey{kind: kind, subject: k}
 		var err error
 		switch {
 		case is[i] && !was[i]:
@@ -177,6 +199,9 @@ func (t *todo) method(batch *pebble.Batch, ch Change, k methodKey, before, next 
 		if err != nil {
 			return err
 		}
+	}
+	if err := t.left(batch, ch, workCancelVerification, k, string(next.ID), leftOpen(before), next.LeftOpen); err != nil {
+		return err
 	}
 	if err := t.timed(batch, ch, timedVerification, next.Organization, k, verificationEnds(before), verificationEnds(next)); err != nil {
 		return err
@@ -190,12 +215,19 @@ func (t *todo) intent(batch *pebble.Batch, ch Change, before, next *domain.Setup
 	if err != nil {
 		return err
 	}
-	at := openKey{workSetup, k}
+	at := openKey{kind: workSetup, subject: k}
 	switch was, is := setupDue(before), setupDue(next); {
 	case is && !was:
 		err = t.open(batch, at, itemOf(workSetup, string(next.ID), next.Provider, ch.Record, ch.Event, ch.Meta.Traceparent))
 	case was && !is:
 		err = t.close(batch, at)
+	}
+	var left []domain.LeftOpen
+	if before != nil {
+		left = before.LeftOpen
+	}
+	if err == nil {
+		err = t.left(batch, ch, workCancelSetup, k, string(next.ID), left, next.LeftOpen)
 	}
 	if err != nil {
 		return err
@@ -205,7 +237,7 @@ func (t *todo) intent(batch *pebble.Batch, ch Change, before, next *domain.Setup
 
 func (t *todo) open(batch *pebble.Batch, at openKey, w work) error {
 	t.opened[at] = w.position
-	if err := batch.Set(workKey(w.position), w.encode(), nil); err != nil {
+	if err := batch.Set(workKey(w.position, w.kind), w.encode(), nil); err != nil {
 		return err
 	}
 	return batch.Set(at.bytes(), binary.BigEndian.AppendUint64(nil, uint64(w.position)), nil)
@@ -224,7 +256,7 @@ func (t *todo) close(batch *pebble.Batch, at openKey) error {
 		position = eventstore.Position(binary.BigEndian.Uint64(value))
 	}
 	delete(t.opened, at)
-	if err := batch.Delete(workKey(position), nil); err != nil {
+	if err := batch.Delete(workKey(position, at.kind), nil); err != nil {
 		return err
 	}
 	return batch.Delete(at.bytes(), nil)
@@ -311,25 +343,28 @@ func (t *todo) discard() {
 }
 
 // dueWork reads open items in the order they came, those after a position, at
-// most max.
+// most max; and a few more when one record brought the last and others.
 func (v *Views) dueWork(after eventstore.Position, max int) ([]work, error) {
 	if err := v.enter(); err != nil {
 		return nil, err
 	}
 	defer v.leave()
-	it, err := v.db.NewIter(&pebble.IterOptions{LowerBound: workKey(after + 1), UpperBound: []byte{tableWork + 1}})
+	it, err := v.db.NewIter(&pebble.IterOptions{LowerBound: workKey(after+1, 0), UpperBound: []byte{tableWork + 1}})
 	if err != nil {
 		return nil, v.checked(err)
 	}
 	var out []work
-	for ok := it.First(); ok && len(out) < max && err == nil; ok = it.Next() {
+	for ok := it.First(); ok && err == nil; ok = it.Next() {
 		var value []byte
 		var w work
-		if value, err = it.ValueAndErr(); err == nil {
-			if w, err = decodeWork(it.Key(), value); err == nil {
-				out = append(out, w)
-			}
+		if value, err = it.ValueAndErr(); err != nil {
+			break
 		}
+		w, err = decodeWork(it.Key(), value)
+		if err != nil || len(out) >= max && w.position != out[len(out)-1].position {
+			break
+		}
+		out = append(out, w)
 	}
 	if closeErr := it.Close(); err == nil {
 		err = closeErr
@@ -343,6 +378,6 @@ func (v *Views) isDue(w work) (bool, error) {
 		return false, err
 	}
 	defer v.leave()
-	value, err := v.read(workKey(w.position))
+	value, err := v.read(workKey(w.position, w.kind))
 	return value != nil, v.checked(err)
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -61,6 +62,8 @@ type Worker struct {
 	begun  bool
 	claims map[uuid.UUID]chan struct{} // items being done, by event; closed when done
 	ended  chan struct{}               // something was settled
+
+	uncanceled atomic.Int64
 }
 
 // NewWorker makes a worker. Run or Step make it work; Do works at any time.
@@ -189,17 +192,31 @@ func (w *Worker) intake(now time.Time) (next time.Time, err error) {
 			return time.Time{}, err
 		}
 		for _, item := range items {
-			at := now
-			if w.begun && item.kind != workDetach {
-				at = now.Add(w.o.Grace)
-			}
-			heap.Push(&w.lane(item.provider).tasks, &task{work: item, at: at})
+			heap.Push(&w.lane(item.provider).tasks, &task{work: item, at: now.Add(w.delay(item))})
 			w.seen = item.position
 		}
 		if len(items) < most {
 			w.begun = true
 			return time.Time{}, nil
 		}
+	}
+}
+
+// delay is how long an item waits after it was read from the list. What Do is for
+// is left to it for a while. Of a pending method the gateway was asked a moment
+// ago. And a call whose answer nobody has may still be on its
+// way, from another process perhaps: what it begins is canceled once it must have
+// ended.
+func (w *Worker) delay(item work) time.Duration {
+	switch {
+	case item.unanswered:
+		return 2 * w.o.Timeout
+	case w.begun && item.kind == workSync:
+		return min(firstPause, w.o.Grace)
+	case w.begun && item.kind != workDetach && !item.kind.cancels():
+		return w.o.Grace
+	default:
+		return 0
 	}
 }
 

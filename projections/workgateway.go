@@ -48,7 +48,11 @@ func (w *Worker) perform(ctx context.Context, item work, last bool) (eventstore.
 	if err != nil {
 		return eventstore.Result{}, err
 	}
-	return w.record(ctx, item, now, func(context.Context) (domain.Command, error) { return command(policy), nil })
+	r, err := w.record(ctx, item, now, func(context.Context) (domain.Command, error) { return command(policy), nil })
+	if err == nil && !r.Replayed {
+		w.givenUp(item, r.Events)
+	}
+	return r, err
 }
 
 // record runs the command that ends an item. Only the first one counts, whichever
@@ -56,7 +60,7 @@ func (w *Worker) perform(ctx context.Context, item work, last bool) (eventstore.
 func (w *Worker) record(ctx context.Context, item work, now time.Time, prepare func(context.Context) (domain.Command, error)) (eventstore.Result, error) {
 	event := domain.EventID(item.event)
 	r, err := w.o.Ledger.Execute(ctx, eventstore.Request{
-		Stream: item.stream, CommandID: ownCommandID("work", event), RequestMAC: own, Actor: own,
+		Stream: item.stream, CommandID: ownCommandID(item.commandOf(), event), RequestMAC: own, Actor: own,
 		Causation: event, Traceparent: item.traceparent, Now: now, Prepare: prepare,
 	})
 	if refusal := domain.RefusalIn(r.Events); refusal != nil {
@@ -64,6 +68,15 @@ func (w *Worker) record(ctx context.Context, item work, now time.Time, prepare f
 		return r, &recordedError{refusal}
 	}
 	return r, err
+}
+
+// commandOf names the command that ends an item: a detach and a cancel can come
+// from one event.
+func (item work) commandOf() string {
+	if item.kind.cancels() {
+		return "cancel"
+	}
+	return "work"
 }
 
 // recordedError is a refusal that is recorded: the item is done.
@@ -80,6 +93,10 @@ func (w *Worker) recorded(ctx context.Context, item work) (eventstore.Result, er
 
 // open tells whether the state still calls for the item.
 func (item work) open(c *domain.Customer) bool {
+	if item.kind.cancels() {
+		_, open := item.left(c)
+		return open
+	}
 	if item.kind == workSetup {
 		s := c.SetupIntents[domain.SetupIntentID(item.subject)]
 		return setupDue(s) && s.Version == item.version
@@ -102,6 +119,10 @@ func (w *Worker) ask(ctx context.Context, c *domain.Customer, item work, last bo
 	ctx, cancel := context.WithTimeout(ctx, w.o.Timeout)
 	defer cancel()
 	req := gateway.Request{Organization: c.Organization, Customer: c.ID, IdempotencyKey: domain.EventID(item.event)}
+	if item.kind.cancels() {
+		left, _ := item.left(c)
+		return w.cancel(ctx, left, item, req, last)
+	}
 	if item.kind == workSetup {
 		return w.setup(ctx, c.SetupIntents[domain.SetupIntentID(item.subject)], item, req, last)
 	}

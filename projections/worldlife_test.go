@@ -39,7 +39,7 @@ func (w *world) instrumentCommand(rt *rapid.T, o owned) domain.Command {
 		m = &domain.Method{}
 	}
 	card := domain.Card{Brand: "visa", Last4: "1881", ExpMonth: rapid.IntRange(1, 12).Draw(rt, "month"), ExpYear: rapid.IntRange(2026, 2027).Draw(rt, "year")}
-	switch rapid.IntRange(0, 18).Draw(rt, "instrument") {
+	switch rapid.IntRange(0, 19).Draw(rt, "instrument") {
 	case 0:
 		return domain.SyncMethod{MethodID: o.id, Provider: m.Provider, ProviderID: m.ProviderID, Facts: factsOf(m.Type), Policy: policy()}
 	case 1:
@@ -66,6 +66,8 @@ func (w *world) instrumentCommand(rt *rapid.T, o owned) domain.Command {
 		return domain.MarkExpiry{MethodID: o.id, Policy: policy()}
 	case 12:
 		return domain.RecordGatewayDetach{MethodID: o.id, Failure: few(rt, "failure")}
+	case 13:
+		return domain.RecordGatewayCancel{MethodID: o.id, Since: sinceOf(rt, m.LeftOpen), Failure: few(rt, "failure")}
 	default:
 		return w.useCommand(rt, o)
 	}
@@ -119,7 +121,13 @@ func (w *world) intentCommand(rt *rapid.T) (string, domain.Command) {
 	if s != nil {
 		version = s.Version
 	}
-	switch rapid.IntRange(0, 6).Draw(rt, "step") {
+	var left []domain.LeftOpen
+	if s != nil {
+		left = s.LeftOpen
+	}
+	switch rapid.IntRange(0, 7).Draw(rt, "step") {
+	case 7:
+		return i.stream(), domain.RecordGatewayCancel{SetupIntentID: i.id, Since: sinceOf(rt, left), Failure: few(rt, "failure")}
 	case 0:
 		return i.stream(), domain.ConfirmSetupIntent{SetupIntentID: i.id, Token: "tok_" + few(rt, "token")}
 	case 1:
@@ -137,7 +145,8 @@ func (w *world) resolve(rt *rapid.T, i ownedIntent, version uint64) domain.Comma
 	cmd := domain.ResolveSetupIntent{SetupIntentID: i.id, Version: version, Reference: "ref"}
 	switch rapid.IntRange(0, 3).Draw(rt, "resolved") {
 	case 0:
-		cmd.Failure = &domain.SetupError{Code: domain.CodeGatewayDeclined, Message: "declined <"}
+		code := rapid.SampledFrom([]domain.Code{domain.CodeGatewayDeclined, domain.CodeGatewayUnavailable}).Draw(rt, "code")
+		cmd.Failure = &domain.SetupError{Code: code, Message: "declined <"}
 	case 1:
 		cmd.NextAction = &domain.NextAction{Type: domain.ActionProviderSDK, SDKData: rapid.SampledFrom([]string{`{"a":[1,"<"]}`, "secret", ""}).Draw(rt, "data")}
 	default:
@@ -151,6 +160,14 @@ func (w *world) resolve(rt *rapid.T, i ownedIntent, version uint64) domain.Comma
 		cmd.Attach = &attach
 	}
 	return cmd
+}
+
+// sinceOf names one of what is left open, or nothing.
+func sinceOf(rt *rapid.T, open []domain.LeftOpen) uint64 {
+	if len(open) == 0 {
+		return 0
+	}
+	return rapid.SampledFrom(open).Draw(rt, "open").Since
 }
 
 func (w *world) state(rt *rapid.T, o owned) *domain.Customer {

@@ -35,17 +35,19 @@ type bus struct {
 func openBus(c Config, t *truth, views *projections.Views, log *slog.Logger) (*bus, error) {
 	b := &bus{views: views}
 	o := publisher.Options{
-		Source: publisher.Source{Messages: views.Messages, Wait: views.WaitMessages, Head: t.store.Head, Reached: views.Wait},
-		URL:    c.NATSURL, Gate: t.store.Gate().Check, Logger: log,
-	}
-	if c.NATSURL == "" {
-		server, err := startServer(c, log)
-		if err != nil {
-			return nil, err
-		}
-		b.server, o.Server = server, server
+		Source: publisher.Source{Messages: views.Messages, Wait: views.WaitMessages, Head: t.store.Head, Reached: views.Wait, Find: views.Message},
+		URL:    c.NATSURL, Replicas: c.NATSReplicas, Gate: t.gate.Check, Logger: log,
 	}
 	var err error
+	if o.Connect, err = c.natsLogin(log); err != nil {
+		return nil, err
+	}
+	if c.NATSURL == "" {
+		if b.server, err = startServer(c, log); err != nil {
+			return nil, err
+		}
+		o.Server = b.server
+	}
 	if b.publisher, err = publisher.New(o); err != nil {
 		b.close()
 		return nil, err
@@ -67,12 +69,16 @@ func startServer(c Config, log *slog.Logger) (*publisher.Server, error) {
 	return publisher.StartServer(o)
 }
 
-// check refuses a stream that does not continue this log.
+// check refuses a stream that does not continue this log, or that is not fit to:
+// what waiting does not mend. A NATS that is away, too old, or does not let the
+// publisher in is no reason not to serve.
 func (b *bus) check(ctx context.Context, c Config) error {
 	ctx, cancel := context.WithTimeout(ctx, verdictTimeout)
 	defer cancel()
 	err := b.publisher.Checked(ctx)
 	switch {
+	case errors.Is(err, publisher.ErrUnfit):
+		return err
 	case errors.Is(err, publisher.ErrAhead), errors.Is(err, publisher.ErrOtherLog):
 	default:
 		return nil // in order, or not known yet; Status and /readyz say which
@@ -80,7 +86,7 @@ func (b *bus) check(ctx context.Context, c Config) error {
 	if b.server == nil {
 		return fmt.Errorf("%w\nThe stream %s at --nats-url was published from another log, or from a later state of this one. Put that log back, or delete the stream: it is made again from this log", err, publisher.StreamName)
 	}
-	return fmt.Errorf("%w\nIf %s is the right log, delete %s, which is made again from it; if not, put the right log back", err, c.LogDir(), c.NATSDir())
+	return fmt.Errorf("%w\nIf %s is the right log, delete %s, which is made again from it; if not, put the right log back", err, c.logName(), c.NATSDir())
 }
 
 // flush waits, not for long, until everything that was written is published.

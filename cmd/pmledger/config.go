@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,22 +30,47 @@ type Config struct {
 	Admin string `koanf:"admin" default:"127.0.0.1:8081" dev:"127.0.0.1:0" usage:"host:port for metrics and pprof; empty: none"`
 
 	// Data holds log/ (the truth), views/ and nats/ (rebuilt from it), and secret.
+	// With a cluster as Store the truth is there, and Data holds copies only.
 	Data string `koanf:"data" default:"data" usage:"folder that holds the ledger"`
 
-	// Store says what keeps the log.
-	Store string `koanf:"store" default:"disk" usage:"what keeps the log: disk"`
+	// Store says what keeps the log: the folder log in Data, or a cluster of
+	// KurrentDB or EventStoreDB by its connection string, which any number of
+	// servers share. Other users of a machine can read the flags of a process: a
+	// connection string with a password belongs into the environment or the file.
+	Store string `koanf:"store" default:"disk" secret:"store" usage:"what keeps the log: disk, esdb://… or esdb+discover://… (a cluster)"`
 
 	// MinFree must stay free on the volume of Data. Below it writes are refused
 	// with storage.full, before anything is half written; reads go on.
 	MinFree Size `koanf:"min-free" default:"256MiB" usage:"free space below which writes are refused, such as 256MiB"`
 
 	// SecretFile holds the 32 bytes behind every keyed hash. Empty: secret in
-	// Data. It is made when the log is empty, and must exist when it is not.
+	// Data. It is made when the log is empty, and must exist when it is not. With a
+	// cluster as Store it must be given and exist: all servers need the same one.
 	SecretFile string `koanf:"secret-file" default:"" usage:"file of the ledger's 32 secret bytes; empty: secret in --data"`
 
 	// NATSURL publishes to a NATS cluster with JetStream instead of the embedded
 	// server. Several addresses are separated by commas.
 	NATSURL string `koanf:"nats-url" default:"" secret:"url" usage:"external NATS to publish to, instead of the embedded server"`
+
+	// NATSUser and NATSPasswordFile, NATSTokenFile, NATSCreds and NATSNkey are ways
+	// to log in to NATSURL; one of them, or a user in NATSURL itself. They are files,
+	// because other users of a machine can read the flags of a process. All but the
+	// seed are read again for every new connection.
+	NATSUser         string `koanf:"nats-user" default:"" usage:"user at --nats-url"`
+	NATSPasswordFile string `koanf:"nats-password-file" default:"" usage:"file of the password of --nats-user"`
+	NATSTokenFile    string `koanf:"nats-token-file" default:"" usage:"file of the token for --nats-url"`
+	NATSCreds        string `koanf:"nats-creds" default:"" usage:"credentials file (JWT and seed) for --nats-url"`
+	NATSNkey         string `koanf:"nats-nkey" default:"" usage:"file of the NKey seed for --nats-url"`
+
+	// NATSCA, NATSCert and NATSKey are for TLS with NATSURL: who signed the servers'
+	// certificates, and what this client shows. They are read again for every new
+	// connection.
+	NATSCA   string `koanf:"nats-ca" default:"" usage:"PEM file of the certificates that NATS servers are checked against; empty: the system's"`
+	NATSCert string `koanf:"nats-cert" default:"" usage:"PEM file of the client certificate for --nats-url"`
+	NATSKey  string `koanf:"nats-key" default:"" usage:"PEM file of the client certificate's key"`
+
+	// NATSReplicas is used when the stream is made. One that is there keeps its own.
+	NATSReplicas int `koanf:"nats-replicas" default:"0" usage:"servers of --nats-url that keep the stream, 1 to 5; 0: 3 in a cluster, 1 on a single server"`
 
 	// NATSListen opens the embedded NATS server to other processes. Outside --dev
 	// it asks for the user "consumer" and the password in Data/nats-password.
@@ -80,6 +104,11 @@ type Config struct {
 	// WaitTimeout bounds how long a read waits for the views to reach the
 	// position it needs; then it is answered with position.not_reached.
 	WaitTimeout time.Duration `koanf:"wait-timeout" default:"2s" usage:"how long a read waits for its position"`
+
+	// MaxLag is how long the views may be behind the log before /readyz takes this
+	// server away, and before API keys are looked up in the log. So a key that is
+	// revoked on one server works no longer than that on another.
+	MaxLag time.Duration `koanf:"max-lag" default:"10s" usage:"how long the views may be behind the log before the server is not ready"`
 
 	// DrainTimeout bounds how long requests that are running at SIGTERM may take.
 	DrainTimeout time.Duration `koanf:"drain-timeout" default:"15s" usage:"how long running requests may take at SIGTERM"`
@@ -131,9 +160,9 @@ func (c Config) Level() slog.Level {
 func (c Config) Validate() error {
 	faults := []error{
 		address("http", c.HTTP, false), address("admin", c.Admin, true), address("nats-listen", c.NATSListen, true),
-		oneOf("store", c.Store, "disk"), c.validateGateways(), c.validateRawCards(), c.validatePublicURL(),
+		c.validateStore(), c.validateGateways(), c.validateRawCards(), c.validatePublicURL(),
 		oneOf("log-level", c.LogLevel, "debug", "info", "warn", "error"),
-		natsURL(c.NATSURL), c.validateTLS(), c.validateDevKey(),
+		c.validateNATS(), c.validateTLS(), c.validateDevKey(),
 	}
 	check := func(ok bool, format string, args ...any) {
 		if !ok {
@@ -146,6 +175,7 @@ func (c Config) Validate() error {
 	check(c.RateBurst >= 1, "rate-burst: %d is below 1; nothing would be let through", c.RateBurst)
 	check(c.MaxMethods >= 1, "max-methods: %d is below 1", c.MaxMethods)
 	check(c.WaitTimeout > 0 && c.WaitTimeout <= time.Minute, "wait-timeout: %s is not in (0s, 1m]", c.WaitTimeout)
+	check(c.MaxLag >= time.Second && c.MaxLag <= time.Hour, "max-lag: %s is not in [1s, 1h]", c.MaxLag)
 	check(c.DrainTimeout > 0 && c.DrainTimeout <= 10*time.Minute, "drain-timeout: %s is not in (0s, 10m]", c.DrainTimeout)
 	return errors.Join(faults...)
 }
@@ -171,19 +201,6 @@ func oneOf(key, value string, known ...string) error {
 		}
 	}
 	return fmt.Errorf("%s: %q is not supported; choose %s", key, value, strings.Join(known, ", "))
-}
-
-func natsURL(list string) error {
-	if list == "" {
-		return nil
-	}
-	for one := range strings.SplitSeq(list, ",") {
-		u, err := url.Parse(strings.TrimSpace(one))
-		if err != nil || u.Host == "" || !strings.Contains("nats tls ws wss", u.Scheme) {
-			return errors.New("nats-url: not an address such as nats://host:4222 or tls://host:4222")
-		}
-	}
-	return nil
 }
 
 func (c Config) validateTLS() error {

@@ -98,8 +98,9 @@ func TestAFlagWinsOverTheEnvironmentOverTheFileOverDevOverTheDefault(t *testing.
 func TestEveryOptionIsReadFromTheEnvironment(t *testing.T) {
 	values := map[string]string{
 		"dev": "true", "dev-key": "pml_test_012345678901234567890", "http": "127.0.0.1:1", "admin": "", "data": "d", "store": "disk",
-		"min-free": "1GiB", "secret-file": "s", "nats-url": "nats://h:1", "nats-listen": "", "gateway": "sandbox",
-		"rate-limit": "2.5", "rate-burst": "3", "max-methods": "4", "wait-timeout": "5s", "drain-timeout": "6s",
+		"min-free": "1GiB", "secret-file": "s", "nats-url": "nats://h:1", "nats-listen": "", "nats-user": "", "nats-password-file": "", "nats-token-file": "",
+		"nats-creds": "", "nats-nkey": "", "nats-ca": "", "nats-cert": "", "nats-key": "", "nats-replicas": "3", "gateway": "sandbox",
+		"rate-limit": "2.5", "rate-burst": "3", "max-methods": "4", "wait-timeout": "5s", "max-lag": "7s", "drain-timeout": "6s",
 		"tls-cert": "", "tls-key": "", "log-level": "warn", "gateways": "", "raw-cards": "true", "public-url": "https://pay.example.com",
 	}
 	var environ []string
@@ -116,8 +117,8 @@ func TestEveryOptionIsReadFromTheEnvironment(t *testing.T) {
 	}
 	want := Config{
 		Dev: true, DevKey: "pml_test_012345678901234567890", HTTP: "127.0.0.1:1", Data: "d", Store: "disk", MinFree: 1 << 30,
-		SecretFile: "s", NATSURL: "nats://h:1", Gateway: "sandbox", RateLimit: 2.5, RateBurst: 3, MaxMethods: 4,
-		WaitTimeout: 5 * time.Second, DrainTimeout: 6 * time.Second, LogLevel: "warn",
+		SecretFile: "s", NATSURL: "nats://h:1", NATSReplicas: 3, Gateway: "sandbox", RateLimit: 2.5, RateBurst: 3, MaxMethods: 4,
+		WaitTimeout: 5 * time.Second, MaxLag: 7 * time.Second, DrainTimeout: 6 * time.Second, LogLevel: "warn",
 		RawCards: true, PublicURL: "https://pay.example.com",
 	}
 	if !reflect.DeepEqual(s.Config, want) {

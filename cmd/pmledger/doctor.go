@@ -10,9 +10,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
+
+	"github.com/pmledger/pmledger/projections/publisher"
 )
 
 // checkTimeout bounds one check of something that may not answer.
@@ -55,10 +55,15 @@ func (p *program) doctorCommand() *cobra.Command {
 
 func (p *program) examine(ctx context.Context, s Settings) []finding {
 	c := s.Config
-	findings := []finding{configured(s), folder(c), space(c), secretFile(c), p.logOpens(ctx, s)}
+	findings := []finding{configured(s), folder(c), space(c), secretFile(c)}
+	if c.onCluster() {
+		findings = append(findings, p.clusterAnswers(ctx, s)...)
+	} else {
+		findings = append(findings, p.logOpens(ctx, s))
+	}
 	findings = append(findings, port("http", c.HTTP), port("admin", c.Admin))
 	if c.NATSURL != "" {
-		return append(findings, natsAnswers(c))
+		return append(findings, p.externalNATS(ctx, s)...)
 	}
 	return append(findings, port("nats-listen", c.NATSListen))
 }
@@ -96,15 +101,19 @@ func space(c Config) finding {
 	for !exists(at) && filepath.Dir(at) != at {
 		at = filepath.Dir(at)
 	}
-	usage, err := vfs.Default.GetDiskUsage(at)
+	available, err := freeSpace(at)
 	if err != nil {
 		return finding{"free space", verdictWarn, err.Error(), "check the volume of " + c.Data}
 	}
-	free := fmt.Sprintf("%d MiB free, %s must stay free", usage.AvailBytes>>20, c.MinFree)
+	free := fmt.Sprintf("%d MiB free, %s must stay free", available>>20, c.MinFree)
+	refused := "writes are refused"
+	if c.onCluster() {
+		refused = "views and publisher pause"
+	}
 	switch {
-	case usage.AvailBytes < uint64(c.MinFree):
-		return finding{"free space", verdictFail, free, "writes are refused; make room, or lower --min-free"}
-	case usage.AvailBytes < 2*uint64(c.MinFree):
+	case available < uint64(c.MinFree):
+		return finding{"free space", verdictFail, free, refused + "; make room, or lower --min-free"}
+	case available < 2*uint64(c.MinFree):
 		return finding{"free space", verdictWarn, free, "make room soon"}
 	}
 	return finding{Check: "free space", Verdict: verdictOK, Detail: free}
@@ -114,6 +123,8 @@ func secretFile(c Config) finding {
 	path := c.SecretPath()
 	info, err := os.Stat(path)
 	switch {
+	case err != nil && c.onCluster():
+		return finding{"secret", verdictFail, err.Error(), "put the ledger's secret there, the same file on every server; for a new ledger make it once: head -c 32 /dev/urandom"}
 	case err != nil && !exists(c.LogDir()):
 		return finding{Check: "secret", Verdict: verdictOK, Detail: path + " will be made at the first start"}
 	case err != nil:
@@ -160,13 +171,35 @@ func port(flag, address string) finding {
 	return finding{Check: flag, Verdict: verdictOK, Detail: address + " is free"}
 }
 
-func natsAnswers(c Config) finding {
-	conn, err := nats.Connect(c.NATSURL, nats.Timeout(checkTimeout))
+// externalNATS looks at the NATS of --nats-url. What keeps events from being
+// published fails; the rest is a warning, because the API serves without.
+func (p *program) externalNATS(ctx context.Context, s Settings) []finding {
+	options, err := s.natsLogin(p.commandLogger(s))
 	if err != nil {
-		return finding{"nats-url", verdictWarn, err.Error(), "events wait in the log until NATS answers at " + redactURLs(c.NATSURL)}
+		return []finding{{"nats", verdictFail, err.Error(), "correct the --nats-… options"}}
 	}
-	defer conn.Close()
-	return finding{Check: "nats-url", Verdict: verdictOK, Detail: "NATS " + conn.ConnectedServerVersion() + " answers"}
+	findings := secretsOfNATS(s.Config)
+	for _, r := range publisher.Survey(ctx, s.NATSURL, s.NATSReplicas, options...) {
+		f := finding{Check: r.Check, Verdict: verdictOK, Detail: r.Detail, Advice: r.Advice}
+		switch {
+		case r.Stops:
+			f.Verdict = verdictFail
+		case r.Wrong:
+			f.Verdict = verdictWarn
+		}
+		findings = append(findings, f)
+	}
+	return findings
+}
+
+func secretsOfNATS(c Config) []finding {
+	var findings []finding
+	for _, path := range []string{c.NATSPasswordFile, c.NATSTokenFile, c.NATSCreds, c.NATSNkey, c.NATSKey} {
+		if path != "" && openToOthers(path) {
+			findings = append(findings, finding{"nats secrets", verdictWarn, "other users of this machine can read " + path, "chmod 600 " + path})
+		}
+	}
+	return findings
 }
 
 func (p *program) printFindings(findings []finding) error {

@@ -37,7 +37,7 @@ func (p *program) historyVerifyCommand() *cobra.Command {
 		Long: "Walks the log and checks that versions have no gaps, every record carries the hash of\n" +
 			"the one before it, times do not go back, every event decodes and every id occurs\n" +
 			"once. Prints what it counted and, if there is one, the first broken place; then it\n" +
-			"exits with 1. It opens the log: the server must be stopped.",
+			"exits with 1. With --store disk it opens the log: the server must be stopped.",
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.onLedger(cmd, openExisting, p.verifyHistory)

@@ -22,7 +22,7 @@ import (
 const operator = "operator"
 
 func (p *program) keysCommand() *cobra.Command {
-	return group("keys", "Create, list and revoke API keys while the server is stopped",
+	return group("keys", "Create, list and revoke API keys on the log",
 		p.keysCreateCommand(), p.keysListCommand(), p.keysRevokeCommand())
 }
 
@@ -40,7 +40,8 @@ func (p *program) keysCreateCommand() *cobra.Command {
 		Short: "Create an API key and print it, this once",
 		Long: "Creates an API key. The first key of an organization fixes whether it is a test or\n" +
 			"a live organization. The scope \"all\" stands for every scope:\n  " + strings.Join(api.Scopes(), "\n  ") + "\n\n" +
-			"It opens the log, so the server must be stopped. While it runs, use\nPOST /v1/api-keys with a key that has keys.admin.",
+			"With --store disk it opens the log, so the server must be stopped. While it runs, use\n" +
+			"POST /v1/api-keys with a key that has keys.admin.",
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			key, err := r.check(time.Now())

@@ -40,7 +40,7 @@ func (p *program) onLedger(
 	}
 	t, err := open(cmd.Context(), s.Config, p.commandLogger(s))
 	if err != nil {
-		return explainLock(err)
+		return explainLock(s.Config, err)
 	}
 	return errors.Join(fn(cmd.Context(), t), t.Close())
 }
@@ -53,10 +53,13 @@ func (p *program) commandLogger(s Settings) *slog.Logger {
 	return newLogger(p.stderr, level)
 }
 
-// explainLock says what to do about a log that a running server has open.
-func explainLock(err error) error {
-	if !isLocked(err) {
+// explainLock says what to do about a folder that a running server has open.
+func explainLock(c Config, err error) error {
+	switch {
+	case !isLocked(err):
 		return err
+	case c.onCluster():
+		return fmt.Errorf("%w\nA running server has %s. Stop it first, or name another folder with --data: each server on a shared store has its own", err, c.Data)
 	}
 	return fmt.Errorf("%w\nA running server has the log. Stop it first, or ask it over HTTP: /v1/api-keys for keys, /v1/events for events", err)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -285,19 +284,6 @@ func runNATS(t *testing.T, o *server.Options) *server.Server {
 	}
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
 	return s
-}
-
-func TestExportRefusesWhatIsNotOneLineOfJSON(t *testing.T) {
-	metadata := []byte(`{"time":"2026-05-06T12:00:00.000Z","schema":"1","prev":"","command_id":"x"}`)
-	for _, data := range []string{"", "{", "{\n}", " {}", "{} "} {
-		if _, err := appendExported(nil, eventstore.Record{Position: 7, Data: []byte(data), Metadata: metadata}); err == nil || !strings.Contains(err.Error(), "position 7") {
-			t.Errorf("%q: %v", data, err)
-		}
-	}
-	line, err := appendExported(nil, eventstore.Record{Position: 7, Stream: "s", Type: "t", Data: []byte(`{"a":"<é>"}`), Metadata: metadata})
-	if err != nil || !bytes.Contains(line, []byte(`"data":{"a":"<é>"},"metadata":`+string(metadata)+"}\n")) {
-		t.Errorf("%s, %v", line, err)
-	}
 }
 
 func parseUUID(t *testing.T, s string) uuid.UUID {

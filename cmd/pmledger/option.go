@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"reflect"
 	"strings"
+
+	"github.com/pmledger/pmledger/eventstore/kurrent"
 )
 
 // option is one field of Config with what its tags say.
@@ -13,7 +15,7 @@ type option struct {
 	byDefault  string
 	inDev      string // default in --dev, if differs
 	differs    bool
-	secret     string // "all", "url" (its user and password), or ""
+	secret     string // "all", "url" or "store" (its user and password), or ""
 	isFlag     bool
 	field      int
 }
@@ -42,8 +44,10 @@ func (o option) env() string {
 func (o option) show(c Config) string {
 	value := fmt.Sprint(reflect.ValueOf(c).Field(o.field).Interface())
 	switch {
-	case value == "" || o.secret == "":
+	case value == "" || o.secret == "" || o.secret == "store" && !c.onCluster():
 		return value
+	case o.secret == "store":
+		return kurrent.Redact(value)
 	case o.secret == "url":
 		return redactURLs(value)
 	}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/spf13/cobra"
 
 	"github.com/pmledger/pmledger/eventstore"
@@ -27,7 +29,8 @@ func (p *program) rebuildCommand() *cobra.Command {
 		Short: "Build the views anew from the log",
 		Long: "Deletes the views and builds them again from the log. The result is the same to the\n" +
 			"byte; it is only ever needed when you do not trust the views, because a server whose\n" +
-			"views are missing builds them by itself. It opens the log: the server must be stopped.",
+			"views are missing builds them by itself. The server of this --data must be stopped;\n" +
+			"others on the same event store may go on.",
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := p.settings(cmd)
@@ -46,7 +49,7 @@ func (p *program) rebuild(ctx context.Context, c Config, t *truth, log *slog.Log
 	if err != nil {
 		return err
 	}
-	if err := os.RemoveAll(c.ViewsDir()); err != nil {
+	if err := dropViews(c.ViewsDir()); err != nil {
 		return err
 	}
 	views, err := openViews(ctx, c, t, log)
@@ -63,12 +66,29 @@ func (p *program) rebuild(ctx context.Context, c Config, t *truth, log *slog.Log
 		return err
 	}
 	took := time.Since(began).Seconds()
-	result := rebuilt{Position: head, Seconds: took, EventsPerSecond: float64(head) / took}
+	result := rebuilt{Position: head, Seconds: took, EventsPerSecond: float64(views.Status()[0].Records) / took}
 	if p.json {
 		return p.printJSON(result)
 	}
 	_, err = fmt.Fprintf(p.stdout, "rebuilt the views up to position %d in %.1fs, %.0f events/s\n", head, took, result.EventsPerSecond)
 	return err
+}
+
+// dropViews deletes what a folder of views holds, unless a running server has it
+// open. With a log on a disk that server has the log too; with a cluster only this
+// lock tells.
+func dropViews(dir string) error {
+	if !exists(dir) {
+		return nil
+	}
+	lock, err := pebble.LockDirectory(dir, vfs.Default)
+	if isLocked(err) {
+		return fmt.Errorf("%w\nA running server has the views in %s open. Stop it first", err, dir)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.RemoveAll(dir), lock.Close())
 }
 
 // watch shows how the views approach head and returns when they are there.
@@ -92,7 +112,7 @@ func (p *program) watch(ctx context.Context, views *projections.Views, head even
 // openViews opens the views of a log. They pause while the volume has no room.
 func openViews(ctx context.Context, c Config, t *truth, log *slog.Logger) (*projections.Views, error) {
 	views, err := projections.Open(ctx, t.store, projections.Options{
-		Dir: c.ViewsDir(), LedgerID: t.identity.LedgerID, Logger: log, Gate: t.store.Gate().Check,
+		Dir: c.ViewsDir(), LedgerID: t.identity.LedgerID, Logger: log, Gate: t.gate.Check,
 	})
 	if ahead := (*projections.AheadError)(nil); errors.As(err, &ahead) {
 		return nil, fmt.Errorf("%w\nThe copies of the log are %s and %s; delete both if you accept the loss", err, c.ViewsDir(), c.NATSDir())

@@ -88,8 +88,8 @@ func (p *program) rootCommand() *cobra.Command {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
 	root.AddCommand(
-		p.serveCommand(), p.keysCommand(), p.configCommand(), p.eventsCommand(), p.historyCommand(),
-		p.rebuildCommand(), p.openapiCommand(), p.doctorCommand(), p.versionCommand(),
+		p.serveCommand(), p.keysCommand(), p.configCommand(), p.eventsCommand(), p.historyCommand(), p.natsCommand(),
+		p.rebuildCommand(), p.openapiCommand(), p.doctorCommand(), p.readyCommand(), p.versionCommand(),
 	)
 	return root
 }

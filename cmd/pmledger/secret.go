@@ -82,8 +82,9 @@ func trimNewline(data []byte) []byte {
 	return data
 }
 
-// openToOthers tells whether users other than the owner can read path.
+// openToOthers tells whether every user of the machine can get at path. That a group
+// can is how secrets reach a service: Kubernetes and systemd hand them over so.
 func openToOthers(path string) bool {
 	info, err := os.Stat(path)
-	return err == nil && info.Mode().Perm()&0o077 != 0
+	return err == nil && info.Mode().Perm()&0o007 != 0
 }

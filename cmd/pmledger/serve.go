@@ -34,7 +34,7 @@ func (p *program) serveCommand() *cobra.Command {
 				return err
 			}
 			tune()
-			return explainLock(p.serve(cmd.Context(), s.Config))
+			return explainLock(s.Config, p.serve(cmd.Context(), s.Config))
 		},
 	}
 }
@@ -77,7 +77,8 @@ func (p *program) serve(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	defer closing(t.Close)
-	ledger := t.ledger()
+	registry := newRegistry()
+	ledger := t.ledgerOn(measureStore(t.store, registry))
 	devKey, err := demoKey(ctx, c, ledger)
 	if err != nil {
 		return err
@@ -107,11 +108,12 @@ func (p *program) serve(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	defer closing(providers.Close)
-	worker := startWork(parts, c, t, ledger, views, providers, log)
-
-	registry := newRegistry()
-	registry.MustRegister(gauges{truth: t, bus: b})
-	handler, err := newAPI(c, t, ledger, b, providers, worker, devKey, registry, log)
+	fresh := &freshness{head: t.store.Head, reached: views.Position, most: c.MaxLag, now: time.Now}
+	parts.start("freshness", fresh.run)
+	providers.byName = measureGateways(providers.byName, registry)
+	worker, clock := startWork(parts, c, t, ledger, views, providers, log)
+	registry.MustRegister(gauges{truth: t, bus: b, fresh: fresh, worker: worker, clock: clock})
+	handler, err := newAPI(c, t, ledger, b, fresh, providers, worker, devKey, registry, log)
 	if err != nil {
 		return err
 	}
@@ -132,7 +134,7 @@ func (p *program) serve(ctx context.Context, c Config) (err error) {
 
 // startWork starts what happens without a request: the questions to gateways, and
 // what is due by time.
-func startWork(parts *actors, c Config, t *truth, ledger *eventstore.Ledger, views *projections.Views, providers *gateways, log *slog.Logger) *projections.Worker {
+func startWork(parts *actors, c Config, t *truth, ledger *eventstore.Ledger, views *projections.Views, providers *gateways, log *slog.Logger) (*projections.Worker, *projections.ExpiryClock) {
 	policy := projections.LedgerPolicy(ledger, time.Now, c.MaxMethods)
 	worker := projections.NewWorker(projections.WorkerOptions{
 		Views: views, Ledger: ledger, Gateways: providers.byName, Policy: policy, ReturnURL: t.secrets.ReturnURL(c.publicURL()), Logger: log,
@@ -140,11 +142,11 @@ func startWork(parts *actors, c Config, t *truth, ledger *eventstore.Ledger, vie
 	clock := projections.NewExpiryClock(projections.ClockOptions{Views: views, Ledger: ledger, Policy: policy, Logger: log})
 	parts.start("worker", worker.Run)
 	parts.start("expiry clock", clock.Run)
-	return worker
+	return worker, clock
 }
 
 // newAPI wires the HTTP side.
-func newAPI(c Config, t *truth, ledger *eventstore.Ledger, b *bus, providers *gateways, worker *projections.Worker, devKey string, registry *prometheus.Registry, log *slog.Logger) (*api.Server, error) {
+func newAPI(c Config, t *truth, ledger *eventstore.Ledger, b *bus, fresh *freshness, providers *gateways, worker *projections.Worker, devKey string, registry *prometheus.Registry, log *slog.Logger) (*api.Server, error) {
 	o := api.Options{
 		Ledger: ledger, Views: b.views, Secrets: t.secrets, DevKey: devKey,
 		Gateways: providers.byName, TestGateways: []string{kindSandbox}, DefaultGateway: c.Gateway,
@@ -152,22 +154,13 @@ func newAPI(c Config, t *truth, ledger *eventstore.Ledger, b *bus, providers *ga
 		Logger: log, Registerer: registry, Version: thisBuild().Version,
 		RateLimit:  api.RateLimit{PerSecond: c.RateLimit, Burst: c.RateBurst},
 		MaxMethods: c.MaxMethods, WaitTimeout: c.WaitTimeout,
-		Ready: func() []api.Check { return []api.Check{t.ready(), b.ready()} },
+		Freshness: fresh.state, MaxLag: c.MaxLag,
+		Ready: func() []api.Check { return []api.Check{t.ready(), fresh.ready(), b.ready()} },
 	}
 	if c.Dev {
 		o.Metrics = metricsHandler(registry)
 	}
 	return api.New(o)
-}
-
-// ready says whether writes have room. A full volume is no reason to take the
-// server away: reads go on.
-func (t *truth) ready() api.Check {
-	check := api.Check{Name: "storage", Advisory: true, OK: true}
-	if err := t.store.Gate().Check(); err != nil {
-		check.OK, check.Detail = false, "writes are refused: "+err.Error()
-	}
-	return check
 }
 
 // ready says whether events are being published. It never makes the server

@@ -129,8 +129,7 @@ func resolve(t *testing.T, s *instance, unsure []attempt, known map[string]attac
 	}
 }
 
-// checkLog verifies the history, finds every acknowledged attach in it exactly
-// once, and returns the ids of its public events in order.
+// checkLog is checkRecords for a log on a disk.
 func checkLog(t *testing.T, dir string, known map[string]attached) []string {
 	t.Helper()
 	store, err := disk.Open(filepath.Join(dir, "log"), disk.Options{MinFree: 1 << 20})
@@ -138,6 +137,13 @@ func checkLog(t *testing.T, dir string, known map[string]attached) []string {
 		t.Fatal(err)
 	}
 	defer store.Close()
+	return checkRecords(t, store, known)
+}
+
+// checkRecords verifies the history, finds every acknowledged attach in it exactly
+// once, and returns the ids of its public events in order.
+func checkRecords(t *testing.T, store eventstore.Store, known map[string]attached) []string {
+	t.Helper()
 	if _, err := eventstore.Verify(t.Context(), store, nil); err != nil {
 		t.Errorf("the history is not in order: %v", err)
 	}
@@ -147,6 +153,8 @@ func checkLog(t *testing.T, dir string, known map[string]attached) []string {
 	}
 	var public []string
 	found := map[string]string{} // location by idempotency key
+	type command struct{ stream, id string }
+	ended := map[command]uint64{} // version of its last record
 	for batch, err := range store.Follow(t.Context(), 0) {
 		if err != nil {
 			t.Fatal(err)
@@ -156,6 +164,11 @@ func checkLog(t *testing.T, dir string, known map[string]attached) []string {
 			if err != nil {
 				t.Fatal(err)
 			}
+			by := command{r.Stream, meta.CommandID}
+			if last := ended[by]; last != 0 && last != r.Version-1 {
+				t.Errorf("stream %s: what stands at version %d was done at version %d already", r.Stream, r.Version, last)
+			}
+			ended[by] = r.Version
 			if domain.PublicName(e) != "" {
 				public = append(public, domain.EventID(r.ID))
 			}
@@ -238,7 +251,7 @@ func (s *instance) published() []string {
 	return ids
 }
 
-// checkViews compares every row of the views with the fold of its stream.
+// checkViews is checkRows for a log on a disk.
 func checkViews(t *testing.T, dir string) {
 	t.Helper()
 	store, err := disk.Open(filepath.Join(dir, "log"), disk.Options{MinFree: 1 << 20})
@@ -246,6 +259,13 @@ func checkViews(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	defer store.Close()
+	checkRows(t, store, dir)
+}
+
+// checkRows compares every row of the views in a data folder with the fold of its
+// stream.
+func checkRows(t *testing.T, store eventstore.Store, dir string) {
+	t.Helper()
 	views, err := projections.Open(t.Context(), store, projections.Options{Dir: filepath.Join(dir, "views")})
 	if err != nil {
 		t.Fatal(err)

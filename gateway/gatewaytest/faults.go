@@ -54,6 +54,13 @@ func onBanks(tokens Tokens) []action {
 		{"resend", begun("before resend"), func(ctx context.Context, g gateway.Gateway, req gateway.Request, ref string) (any, error) {
 			return g.Resend(ctx, req, ref)
 		}},
+		{"cancel", begun("before cancel"), func(ctx context.Context, g gateway.Gateway, req gateway.Request, ref string) (any, error) {
+			return nil, g.Cancel(ctx, req, ref)
+		}},
+		{"cancel what was not answered", begun("unanswered"), func(ctx context.Context, g gateway.Gateway, req gateway.Request, _ string) (any, error) {
+			req.IdempotencyKey = "unanswered"
+			return nil, g.Cancel(ctx, req, "")
+		}},
 	}
 }
 

@@ -104,7 +104,7 @@ func (s *state) takeRead(e *entry) {
 		return
 	}
 	if s.cards == nil {
-		s.answers, s.cards = map[string]*entry{}, map[string]*storedCard{}
+		s.answers, s.cards, s.ended = map[string]*entry{}, map[string]*storedCard{}, map[string]*entry{}
 	}
 	if e.Card != nil {
 		s.cards[e.Card.Token] = e.Card

@@ -78,7 +78,7 @@ func (g *Gateway) Tokenize(ctx context.Context, req gateway.Request, raw gateway
 	c := g.call(opTokenize, req, token{behaviour: *behaves}, g.mac("request", fmt.Appendf(nil, "%d-%d", raw.ExpYear, raw.ExpMonth), raw.Number))
 	c.card = stored
 	kept, err := perform(&g.state, c, func() (*storedCard, error) {
-		stored.Token = g.freshToken(req, raw.Number)
+		stored.Token = g.freshToken(req, raw.Number, stored)
 		return stored, nil
 	})
 	if err != nil {
@@ -88,11 +88,12 @@ func (g *Gateway) Tokenize(ctx context.Context, req gateway.Request, raw gateway
 }
 
 // freshToken makes a token that no card of the state has. The state is locked.
-func (g *Gateway) freshToken(req gateway.Request, number []byte) string {
+func (g *Gateway) freshToken(req gateway.Request, number []byte, c *storedCard) string {
 	for n := 0; ; n++ {
 		of := fmt.Appendf(nil, "%q %q %q %d", req.Organization, req.Customer, req.IdempotencyKey, n)
-		text := cardTokens + g.mac("token", of, number)[:24]
-		if g.state.cards[text] == nil {
+		var id [8]byte
+		copy(id[:], g.digest("token", of, number))
+		if text := g.sealed(id, c); g.state.cards[text] == nil && !g.state.gone[text] {
 			return text
 		}
 	}
@@ -117,10 +118,14 @@ func (g *Gateway) stored(raw gateway.RawCard) (*storedCard, *behaviour) {
 // mac is a keyed digest of a number; for says of what, so that one cannot be
 // taken for another.
 func (g *Gateway) mac(of string, context, number []byte) string {
+	return hex.EncodeToString(g.digest(of, context, number))
+}
+
+func (g *Gateway) digest(of string, context, number []byte) []byte {
 	h := hmac.New(sha256.New, g.Key)
 	fmt.Fprintf(h, "pmledger sandbox %s\n%q\n", of, context)
 	h.Write(number)
-	return hex.EncodeToString(h.Sum(nil))
+	return h.Sum(nil)
 }
 
 // networks are the prefixes of the card networks, from and to inclusive, the

@@ -31,9 +31,11 @@
 //	4000 0566 5566 5556  debit                 4000 0039 2000 0003  from Japan
 //	5105 1051 0510 5100  prepaid               5200 8282 8282 8210  debit
 //
-// What it remembers (such cards, and the
-// answers to idempotency keys) outlives the process when it was opened with a
-// directory, as a provider's memory would.
+// What it remembers (such cards, and the answers to idempotency keys) outlives the
+// process when it was opened with a directory, as a provider's memory would. Servers
+// with one Key know each other's cards by their tokens. Otherwise each remembers for
+// itself: what is done at two of them under one idempotency key has the same answer
+// at both, because answers follow from the request, and counts at each as an effect.
 package sandbox
 
 import (
@@ -108,8 +110,11 @@ func (g *Gateway) usable(text string) (token, error) {
 // read reads a token of the documentation, or one that Tokenize gave.
 func (g *Gateway) read(text string) (token, error) {
 	if isCardToken(text) {
-		stored, ok := g.state.card(text)
-		if !ok {
+		stored, gone := g.state.card(text)
+		if stored == nil && !gone {
+			stored, _ = g.unsealed(text) // another server took it
+		}
+		if stored == nil {
 			return token{}, unknown("the sandbox does not know this card; its token was detached, or comes from elsewhere")
 		}
 		return stored.token(), nil
@@ -137,8 +142,8 @@ func (g *Gateway) now() time.Time {
 
 // call names a call that changes something. request tells calls with one key
 // apart that ask for different things, beyond the token and the customer.
-func (g *Gateway) call(op string, req gateway.Request, t token, request string) call {
-	return call{
+func (g *Gateway) call(op string, req gateway.Request, t token, request string) *call {
+	return &call{
 		Effect:  Effect{Op: op, Organization: req.Organization, Customer: req.Customer, Token: req.Token, Key: req.IdempotencyKey},
 		request: digest(req.Customer, req.Token, request), lost: t.lost,
 	}

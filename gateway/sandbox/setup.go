@@ -19,20 +19,28 @@ func (g *Gateway) Setup(ctx context.Context, req gateway.Request, s gateway.Setu
 		return gateway.SetupAnswer{}, err
 	}
 	ref := reference("setup", req)
-	if s.Approved && s.Reference != ref {
+	if s.Approved {
+		ref = s.Reference
+	}
+	if !begunFor(ref, "setup", req) {
 		return gateway.SetupAnswer{}, unknown("the sandbox knows no such setup of this payment method")
 	}
 	op := opSetup
 	if s.Approved {
 		op = opApprove
 	}
-	return perform(&g.state, g.call(op, req, t, fmt.Sprint(s.Usage, s.Reference)), func() (gateway.SetupAnswer, error) {
+	c := g.call(op, req, t, fmt.Sprint(s.Usage, s.Reference))
+	return perform(&g.state, c, func() (gateway.SetupAnswer, error) {
+		if g.state.canceled(ref) {
+			return gateway.SetupAnswer{}, wasCanceled()
+		}
 		if t.approval && !s.Approved {
 			return gateway.SetupAnswer{NextAction: approval(s.ReturnURL, ref), Reference: ref}, nil
 		}
 		if t.approval && t.verifyFails {
 			return gateway.SetupAnswer{}, &gateway.Error{Kind: gateway.Declined, Message: "the buyer did not approve this payment method"}
 		}
+		c.ends = ref
 		ready := gateway.SetupAnswer{Instrument: t.instrument(), Reference: ref}
 		ready.Instrument.NeedsApproval = false
 		return ready, nil

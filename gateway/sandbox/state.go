@@ -19,13 +19,14 @@ const (
 	opResend   = "resend"
 	opSetup    = "setup"
 	opApprove  = "approve"
+	opCancel   = "cancel"
 	opDetach   = "detach"
 )
 
 // Effect is something that happened in the sandbox, once, whatever became of the
 // answer.
 type Effect struct {
-	Op           string `json:"op"` // tokenize, verify, confirm, resend, setup, approve, detach
+	Op           string `json:"op"` // tokenize, verify, confirm, resend, setup, approve, cancel, detach
 	Organization string `json:"organization,omitempty"`
 	Customer     string `json:"customer,omitempty"`
 	Token        string `json:"token,omitempty"`
@@ -41,7 +42,8 @@ type call struct {
 	Effect
 	request string // a digest: what else was asked, under the same key
 	card    *storedCard
-	lost    bool // the first answer does not arrive
+	lost    bool   // the first answer does not arrive
+	ends    string // the reference of what the call ends, if it does; do may set it
 }
 
 // entry is an effect as it is remembered, and a line of the file.
@@ -50,6 +52,7 @@ type entry struct {
 	Request string          `json:"request,omitempty"`
 	Answer  json.RawMessage `json:"answer,omitempty"`
 	Card    *storedCard     `json:"card,omitempty"`
+	Ends    string          `json:"ends,omitempty"`   // the reference of what ended with it
 	Repeat  bool            `json:"repeat,omitempty"` // not an effect: the answer was asked for once more
 	calls   int
 }
@@ -65,15 +68,17 @@ type state struct {
 	entries []*entry          // in order; what is beyond kept is forgotten at times
 	answers map[string]*entry // by name
 	cards   map[string]*storedCard
-	seen    map[string]bool // what _recovers was looked up for; of this process alone
-	kept    int             // 0 is KeptAnswers
+	ended   map[string]*entry // by reference: how it ended
+	gone    map[string]bool   // tokens of cards that were detached
+	seen    map[string]bool   // what _recovers was looked up for; of this process alone
+	kept    int               // 0 is KeptAnswers
 	file    *file
 }
 
 // perform does what c asks for unless it was done before, and remembers the
 // answer before it returns it. Refusals are not remembered: they follow from the
 // token, and nothing happened. do runs with the state locked.
-func perform[T any](s *state, c call, do func() (T, error)) (T, error) {
+func perform[T any](s *state, c *call, do func() (T, error)) (T, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var none T
@@ -93,7 +98,7 @@ func perform[T any](s *state, c call, do func() (T, error)) (T, error) {
 	if err != nil {
 		return none, &gateway.Error{Kind: gateway.Unavailable, Message: "the sandbox cannot write its answer down", Err: err}
 	}
-	e := &entry{Effect: c.Effect, Request: c.request, Answer: body, Card: c.card}
+	e := &entry{Effect: c.Effect, Request: c.request, Answer: body, Card: c.card, Ends: c.ends}
 	if e.Card != nil {
 		e.Token = e.Card.Token
 	}
@@ -131,7 +136,7 @@ func (s *state) write(e *entry, sync bool) error {
 // take remembers e. It is the same for what happens and for what is read back.
 func (s *state) take(e *entry) {
 	if s.answers == nil {
-		s.answers, s.cards = map[string]*entry{}, map[string]*storedCard{}
+		s.answers, s.cards, s.ended = map[string]*entry{}, map[string]*storedCard{}, map[string]*entry{}
 	}
 	if e.Repeat {
 		if known := s.answers[e.name()]; known != nil {
@@ -142,8 +147,15 @@ func (s *state) take(e *entry) {
 	if e.Card != nil {
 		s.cards[e.Card.Token] = e.Card
 	}
-	if e.Op == opDetach {
+	if e.Op == opDetach && isCardToken(e.Token) {
 		delete(s.cards, e.Token)
+		if s.gone == nil {
+			s.gone = map[string]bool{}
+		}
+		s.gone[e.Token] = true
+	}
+	if e.Ends != "" {
+		s.ended[e.Ends] = e
 	}
 	e.calls = max(e.calls, 1)
 	s.entries = append(s.entries, e)
@@ -180,15 +192,19 @@ func (s *state) forget(oldest int) {
 		if s.answers[e.name()] == e {
 			delete(s.answers, e.name())
 		}
+		if s.ended[e.Ends] == e {
+			delete(s.ended, e.Ends)
+		}
 	}
 	s.entries = append([]*entry(nil), s.entries[oldest:]...)
 }
 
-func (s *state) card(token string) (*storedCard, bool) {
+// card is what is kept of a card here, nil when nothing is: because it was
+// detached, perhaps.
+func (s *state) card(token string) (c *storedCard, gone bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c, ok := s.cards[token]
-	return c, ok
+	return s.cards[token], s.gone[token]
 }
 
 // Effects returns what happened, oldest first, as far back as it is kept.

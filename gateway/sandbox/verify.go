@@ -38,7 +38,8 @@ func (g *Gateway) Verify(ctx context.Context, req gateway.Request, i gateway.Ins
 	if err != nil {
 		return gateway.Verification{}, err
 	}
-	return perform(&g.state, g.call(opVerify, req, t, ""), func() (gateway.Verification, error) {
+	c := g.call(opVerify, req, t, "")
+	return perform(&g.state, c, func() (gateway.Verification, error) {
 		behind := t.instrument()
 		if behind.Type != domain.TypeCard && behind.Type != domain.TypeBankAccount {
 			return gateway.Verification{}, &gateway.Error{
@@ -57,6 +58,9 @@ func (g *Gateway) Verify(ctx context.Context, req gateway.Request, i gateway.Ins
 			v.Kind, v.Done = domain.EvidenceBankLogin, true
 		default:
 			g.sendDeposits(&v)
+		}
+		if v.Done {
+			c.ends = v.Reference
 		}
 		return v, nil
 	})
@@ -101,14 +105,27 @@ func (g *Gateway) Confirm(ctx context.Context, req gateway.Request, ref string, 
 	if err != nil {
 		return false, err
 	}
-	return perform(&g.state, g.call(opConfirm, req, t, fmt.Sprintf("%q %v %q", ref, named.Amounts, named.DescriptorCode)), func() (bool, error) {
-		if named.DescriptorCode != "" {
-			return strings.EqualFold(named.DescriptorCode, depositCode), nil
+	c := g.call(opConfirm, req, t, fmt.Sprintf("%q %v %q", ref, named.Amounts, named.DescriptorCode))
+	return perform(&g.state, c, func() (bool, error) {
+		if g.state.canceled(ref) {
+			return false, wasCanceled()
 		}
-		amounts := slices.Clone(named.Amounts)
-		slices.Sort(amounts)
-		return slices.Equal(amounts, depositAmounts), nil
+		if !arrived(named) {
+			return false, nil
+		}
+		c.ends = ref
+		return true, nil
 	})
+}
+
+// arrived tells whether the deposits that are named are those that were sent.
+func arrived(named gateway.Deposits) bool {
+	if named.DescriptorCode != "" {
+		return strings.EqualFold(named.DescriptorCode, depositCode)
+	}
+	amounts := slices.Clone(named.Amounts)
+	slices.Sort(amounts)
+	return slices.Equal(amounts, depositAmounts)
 }
 
 // Resend sends the same micro-deposits once more.
@@ -121,6 +138,9 @@ func (g *Gateway) Resend(ctx context.Context, req gateway.Request, ref string) (
 		return gateway.Verification{}, err
 	}
 	return perform(&g.state, g.call(opResend, req, t, ref), func() (gateway.Verification, error) {
+		if g.state.canceled(ref) {
+			return gateway.Verification{}, wasCanceled()
+		}
 		v := gateway.Verification{Reference: ref}
 		g.sendDeposits(&v)
 		return v, nil
@@ -136,14 +156,8 @@ func (g *Gateway) deposits(req gateway.Request, ref string) (token, error) {
 	if t.stored != nil || bases[t.base].token != "ba_us" {
 		return token{}, &gateway.Error{Kind: gateway.Unsupported, Message: "the sandbox sends micro-deposits to ba_us only"}
 	}
-	if ref != reference("verification", req) {
+	if !begunFor(ref, "verification", req) {
 		return token{}, unknown("the sandbox knows no such verification of this payment method")
 	}
 	return t, nil
-}
-
-// reference names what was begun for a token. It follows from the request alone,
-// so that the sandbox knows it again after a restart without a directory.
-func reference(of string, req gateway.Request) string {
-	return "sandbox_" + of + "_" + digest(req.Organization, req.Customer, req.Token)
 }

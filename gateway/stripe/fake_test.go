@@ -161,7 +161,7 @@ func (f *fake) change(w http.ResponseWriter, r *http.Request, params url.Values,
 		delete(f.answers, key)
 	}
 	f.mu.Unlock()
-	if (token == "pm_lost" || token == "pm_bank_lost") && !strings.HasSuffix(r.URL.Path, "/cancel") {
+	if (token == "pm_lost" || token == "pm_bank_lost") && !strings.Contains(key, "resend-cancel") {
 		breakOff(w)
 		return
 	}

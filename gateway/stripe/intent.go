@@ -80,13 +80,11 @@ func replayedFailure(err error) bool {
 // recover finds what became of a SetupIntent whose creation Stripe failed to
 // answer: it is there, with the request's mark, or it is made under another key.
 func (g *Gateway) recover(ctx context.Context, q question, pm *stripego.PaymentMethod) (*stripego.SetupIntent, error) {
-	params := &stripego.SetupIntentListParams{PaymentMethod: stripego.String(pm.ID)}
-	params.Limit = stripego.Int64(100)
-	list := &stripego.SetupIntentList{}
-	if err := g.ask(ctx, question{req: q.req, method: http.MethodGet, path: "/v1/setup_intents", params: params}, list); err != nil {
+	all, err := g.intentsOf(ctx, q.req, pm.ID)
+	if err != nil {
 		return nil, err
 	}
-	for _, intent := range list.Data {
+	for _, intent := range all {
 		if intent.Metadata[metaRequest] == q.op+"-"+mark(q.req) {
 			return g.reread(ctx, q.req, intent.ID)
 		}
@@ -94,6 +92,15 @@ func (g *Gateway) recover(ctx context.Context, q question, pm *stripego.PaymentM
 	q.op += "-again"
 	intent := &stripego.SetupIntent{}
 	return intent, g.ask(ctx, q, intent)
+}
+
+// intentsOf lists the intents of a payment method, the newest 100.
+func (g *Gateway) intentsOf(ctx context.Context, req gateway.Request, token string) ([]*stripego.SetupIntent, error) {
+	params := &stripego.SetupIntentListParams{PaymentMethod: stripego.String(token)}
+	params.Limit = stripego.Int64(100)
+	list := &stripego.SetupIntentList{}
+	err := g.ask(ctx, question{req: req, method: http.MethodGet, path: "/v1/setup_intents", params: params}, list)
+	return list.Data, err
 }
 
 // settled reads an intent again that was still at work when Stripe answered: the
@@ -104,9 +111,13 @@ func (g *Gateway) settled(ctx context.Context, req gateway.Request, intent *stri
 	}
 	now, err := g.reread(ctx, req, intent.ID)
 	if err == nil && now.Status == stripego.SetupIntentStatusProcessing {
-		return nil, &gateway.Error{Kind: gateway.UnknownOutcome, Message: "the payment provider is still at work on this request; repeat it"}
+		return nil, stillAtWork()
 	}
 	return now, err
+}
+
+func stillAtWork() error {
+	return &gateway.Error{Kind: gateway.UnknownOutcome, Message: "the payment provider is still at work on this request; repeat it"}
 }
 
 var intentForm = regexp.MustCompile(`^seti_[A-Za-z0-9_]{1,200}$`)

@@ -87,7 +87,7 @@ func TestStripesOwnStandInTakesEveryRequest(t *testing.T) {
 			}
 			slices.Sort(m.answers)
 			want := []string{
-				"OK GET /v1/customers/search", "OK GET /v1/payment_methods/ID", "OK GET /v1/setup_intents/ID", "OK POST /v1/customers",
+				"OK GET /v1/customers/search", "OK GET /v1/payment_methods/ID", "OK GET /v1/setup_intents", "OK GET /v1/setup_intents/ID", "OK POST /v1/customers",
 				"OK POST /v1/payment_methods", "OK POST /v1/payment_methods/ID/detach", "OK POST /v1/setup_intents",
 				"OK POST /v1/setup_intents/ID/cancel", "OK POST /v1/setup_intents/ID/verify_microdeposits",
 			}
@@ -130,6 +130,11 @@ func askEverything(t *testing.T, g *stripe.Gateway) {
 	settled("confirm a code", err)
 	_, err = g.Resend(ctx, keyed("pm_card_visa", "r"), "seti_1234567890")
 	settled("resend", err)
+	for _, ref := range []string{"seti_1234567890", ""} {
+		if err := g.Cancel(ctx, keyed("pm_card_visa", "c"), ref); err != nil {
+			t.Errorf("cancel %q: %v", ref, err)
+		}
+	}
 	unsearchable := keyed("pm_card_visa", "new customer")
 	unsearchable.Customer = "it's me"
 	_, err = g.Setup(ctx, unsearchable, gateway.Setup{})

@@ -45,7 +45,7 @@ func (g *Gateway) verify(ctx context.Context, req gateway.Request, op string) (g
 		v.ArrivalDate = dateOf(todo.VerifyWithMicrodeposits.ArrivalDate)
 		return v, nil
 	case intent.Status == stripego.SetupIntentStatusRequiresAction:
-		if err := g.cancel(ctx, req, intent.ID, "verify-cancel"); err != nil {
+		if err := g.makeRoom(ctx, req, intent.ID, "verify-cancel"); err != nil {
 			return gateway.Verification{}, err
 		}
 		return gateway.Verification{}, &gateway.Error{
@@ -62,18 +62,6 @@ func evidenceOf(b *stripego.PaymentMethodUSBankAccount) domain.Evidence {
 		return domain.EvidenceBankLogin
 	}
 	return domain.EvidenceMicroDeposits
-}
-
-// cancel ends an intent. One that has ended already is no error.
-func (g *Gateway) cancel(ctx context.Context, req gateway.Request, id, op string) error {
-	err := g.ask(ctx, question{
-		req: req, op: op, method: http.MethodPost, path: "/v1/setup_intents/" + id + "/cancel",
-		params: &stripego.SetupIntentCancelParams{CancellationReason: stripego.String(string(stripego.SetupIntentCancellationReasonDuplicate))},
-	}, &stripego.SetupIntent{})
-	if codeOf(err) == stripego.ErrorCodeSetupIntentUnexpectedState {
-		return nil
-	}
-	return asIntent(err)
 }
 
 // Confirm names micro-deposits to Stripe. What cannot be right is not sent.
@@ -135,7 +123,7 @@ func (g *Gateway) Resend(ctx context.Context, req gateway.Request, reference str
 	if before.Status == stripego.SetupIntentStatusSucceeded {
 		return gateway.Verification{Kind: domain.EvidenceMicroDeposits, Done: true, Reference: before.ID}, nil
 	}
-	if err := g.cancel(ctx, req, reference, "resend-cancel"); err != nil {
+	if err := g.makeRoom(ctx, req, reference, "resend-cancel"); err != nil {
 		return gateway.Verification{}, err
 	}
 	return g.verify(ctx, req, "resend")

@@ -33,6 +33,9 @@ func gapsOf(s jetstream.StreamState) gaps {
 // sequences behind when its events are published again. What must be unbroken is
 // the chain of positions across the gap.
 func (p *Publisher) audit(ctx context.Context, info *jetstream.StreamInfo) (string, error) {
+	if hole, err := p.cut(info.State); hole != "" || err != nil {
+		return hole, err
+	}
 	s, g := info.State, gapsOf(info.State)
 	whole := s.Msgs == s.LastSeq-max(s.FirstSeq, 1)+1 && g.deleted == 0 && g.lost == 0
 	if s.LastSeq == 0 || whole && g.first == 1 || g == p.benign {
@@ -51,6 +54,25 @@ func (p *Publisher) audit(ctx context.Context, info *jetstream.StreamInfo) (stri
 		p.o.Logger.Warn("sequences are missing in the stream, but no event", "stream", StreamName, "missing", p.benign.deleted)
 	}
 	return hole, err
+}
+
+// cut tells whether the block files of the embedded stream are shorter than what
+// it says it holds. Its server trusts its index at the start and finds a cut block
+// when a consumer reads it. The files are compared once, before anything is
+// published: while the server writes, they may lag behind.
+func (p *Publisher) cut(s jetstream.StreamState) (string, error) {
+	if p.o.Server == nil || p.compared {
+		return "", nil
+	}
+	size, err := p.o.Server.blockBytes()
+	if err != nil {
+		return "", fmt.Errorf("the block files of the stream: %w", err)
+	}
+	if size < s.Bytes {
+		return fmt.Sprintf("its files have %d bytes of %d", size, s.Bytes), nil
+	}
+	p.compared = true
+	return "", nil
 }
 
 func (p *Publisher) holes(ctx context.Context, info *jetstream.StreamInfo) (string, error) {
@@ -100,6 +122,11 @@ func (p *Publisher) broken(ctx context.Context, before, after uint64) (string, e
 		var right stored
 		if right, err = p.read(ctx, after); err == nil && right.prev == left.position {
 			return "", nil
+		}
+		if err == nil && before > 0 {
+			if next, err := p.neighbours(ctx, left, right); next || err != nil {
+				return "", err
+			}
 		}
 	}
 	if err != nil && !errors.Is(err, errMissing) {

@@ -15,23 +15,48 @@ import (
 
 // bus is an external NATS server: one that the publisher does not hold.
 type bus struct {
-	t    testing.TB
-	dir  string
-	port int
-	s    *server.Server
+	t      testing.TB
+	dir    string
+	port   int
+	config string // in the server's own language, on top of what options sets
+	s      *server.Server
 }
 
-func startBus(t testing.TB) *bus {
+func startBus(t testing.TB) *bus { return startBusWith(t, "") }
+
+// startBusWith starts a server with some lines of configuration.
+func startBusWith(t testing.TB, config string) *bus {
 	t.Helper()
-	b := &bus{t: t, dir: t.TempDir(), port: server.RANDOM_PORT}
+	b := &bus{t: t, dir: t.TempDir(), port: server.RANDOM_PORT, config: config}
 	b.start()
 	t.Cleanup(b.stop)
 	return b
 }
 
+func (b *bus) options() *server.Options {
+	b.t.Helper()
+	o := &server.Options{Host: "127.0.0.1", Port: b.port, JetStream: true, StoreDir: b.dir, SyncAlways: true, NoSigs: true, NoLog: true}
+	if b.config == "" {
+		return o
+	}
+	if err := o.ProcessConfigString(b.config); err != nil {
+		b.t.Fatal(err)
+	}
+	return o
+}
+
+// reload changes the configuration of the running server.
+func (b *bus) reload(config string) {
+	b.t.Helper()
+	b.config = config
+	if err := b.s.ReloadOptions(b.options()); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 func (b *bus) start() {
 	b.t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: b.port, JetStream: true, StoreDir: b.dir, SyncAlways: true, NoSigs: true, NoLog: true})
+	s, err := server.NewServer(b.options())
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -49,9 +74,9 @@ func (b *bus) stop() {
 
 func (b *bus) url() string { return b.s.ClientURL() }
 
-func (b *bus) js() jetstream.JetStream {
+func (b *bus) js(options ...nats.Option) jetstream.JetStream {
 	b.t.Helper()
-	nc, err := nats.Connect(b.url())
+	nc, err := nats.Connect(b.url(), options...)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -69,6 +94,7 @@ type wire struct {
 	listener net.Listener
 	target   string
 	muted    atomic.Bool
+	lie      atomic.Pointer[func(answer []byte) []byte] // what it makes of an answer; nil leaves it alone
 	mu       sync.Mutex
 	open     []net.Conn
 	running  sync.WaitGroup
@@ -125,7 +151,11 @@ func (w *wire) answers(client, upstream net.Conn) {
 		if w.muted.Load() {
 			continue
 		}
-		if _, err := client.Write(buffer[:n]); err != nil {
+		answer := buffer[:n]
+		if lie := w.lie.Load(); lie != nil {
+			answer = (*lie)(answer)
+		}
+		if _, err := client.Write(answer); err != nil {
 			return
 		}
 	}

@@ -4,7 +4,8 @@
 // that pmledger embeds.
 //
 // The publisher keeps no checkpoint. Its place is the position in the header of
-// the stream's last message, and a message is stored only when the stream's last
+// the stream's last message (or that message's event, when the log has moved to
+// another store and has other positions there), and a message is stored only when the stream's last
 // sequence is the one that was read together with it. A lost acknowledgement, a
 // second publisher or a write that arrives late all carry an old sequence, and the
 // stream refuses them. Messages are pure functions of the log, so two publishers
@@ -20,9 +21,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
 
 	"github.com/pmledger/pmledger/eventstore"
 	"github.com/pmledger/pmledger/projections"
@@ -55,6 +56,8 @@ type Source struct {
 	Head func(ctx context.Context) (eventstore.Position, error)
 	// Reached returns when the view has applied everything up to the position.
 	Reached func(ctx context.Context, p eventstore.Position) error
+	// Find returns the message of an event, false when the view holds none.
+	Find func(event uuid.UUID) (projections.Message, bool, error)
 }
 
 // Options of a Publisher.
@@ -66,7 +69,8 @@ type Options struct {
 	// are its credentials, TLS settings and the like.
 	URL     string
 	Connect []nats.Option
-	// Replicas of the stream when an external cluster has none yet; 0 is 1.
+	// Replicas of the stream when an external NATS has none yet; 0 is 3 in a cluster
+	// and 1 on a single server. The embedded server always has 1.
 	Replicas int
 	// Gate pauses the publisher while it returns an error, such as too little free
 	// space. nil is always open.
@@ -91,11 +95,13 @@ type Publisher struct {
 	header  nats.Header // reused for every message: publishing copies it
 	windows uint64
 
+	compared  bool // the stream's files with its state
 	benign    gaps // the gaps of the stream that were found to hide nothing
 	conflicts int  // in a row, without a message stored in between
 
 	mu      sync.Mutex
 	status  Status
+	link    link
 	endNow  context.CancelCauseFunc // ends the session that runs, when its connection is lost
 	checked chan struct{}           // closed after the first verdict about the stream
 }
@@ -103,7 +109,7 @@ type Publisher struct {
 // New prepares a publisher. It does not connect; an error is a caller's mistake.
 func New(o Options) (*Publisher, error) {
 	s := o.Source
-	if s.Messages == nil || s.Wait == nil || s.Head == nil || s.Reached == nil || o.Logger == nil {
+	if s.Messages == nil || s.Wait == nil || s.Head == nil || s.Reached == nil || s.Find == nil || o.Logger == nil {
 		return nil, errors.New("the publisher needs a complete source and a logger")
 	}
 	if (o.Server == nil) == (o.URL == "") {
@@ -111,9 +117,6 @@ func New(o Options) (*Publisher, error) {
 	}
 	if o.AckTimeout == 0 {
 		o.AckTimeout = 5 * time.Second
-	}
-	if o.Replicas == 0 {
-		o.Replicas = 1
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -147,43 +150,9 @@ func (p *Publisher) Run(ctx context.Context) error {
 		}
 		p.failed(err)
 		pause(ctx, delay/2+rand.N(delay))
+		p.renew()
 		delay = min(2*delay, backoffMax)
 	}
-	return nil
-}
-
-// connect never fails for want of a server: the client keeps trying.
-func (p *Publisher) connect() error {
-	p.inbox = replyPrefix + "." + nuid.Next() + "."
-	options := []nats.Option{
-		nats.Name("pmledger publisher"),
-		nats.CustomInboxPrefix(replyPrefix),
-		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),
-		nats.CustomReconnectDelay(func(attempts int) time.Duration {
-			return min(time.Duration(attempts)*reconnect, time.Second) + rand.N(reconnect)
-		}),
-		nats.DisconnectErrHandler(func(*nats.Conn, error) { p.disconnect() }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			p.o.Logger.Warn("the publisher's NATS connection reports an error", "error", err)
-		}),
-	}
-	if p.o.Server != nil {
-		options = append(options, p.o.Server.publisherOptions()...)
-	}
-	nc, err := nats.Connect(p.o.URL, append(options, p.o.Connect...)...)
-	if err != nil {
-		return err
-	}
-	if _, err := nc.ChanSubscribe(p.inbox+"*", p.acks); err != nil {
-		nc.Close()
-		return err
-	}
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(p.o.AckTimeout))
-	if err != nil {
-		nc.Close()
-		return err
-	}
-	p.nc, p.js = nc, js
 	return nil
 }
 
@@ -201,6 +170,8 @@ func (p *Publisher) session(ctx context.Context) (progress bool, err error) {
 	progress, err = p.follow(ctx)
 	if cause := context.Cause(ctx); cause != nil && !isHalt(err) {
 		err = cause
+	} else if denied := p.deniedBy(); denied != nil && !isHalt(err) {
+		err = denied // before the session began, so it waited for an answer in vain
 	}
 	return progress, err
 }
@@ -289,7 +260,10 @@ func (p *Publisher) standby(ctx context.Context, seen end) error {
 			return err
 		}
 		if now.sequence != seen.sequence {
-			seen, since = now, p.o.Now()
+			if seen, err = p.located(ctx, now); err != nil {
+				return err
+			}
+			since = p.o.Now()
 			p.reached(seen)
 		} else if p.o.Now().Sub(since) > standstill {
 			p.conflicts = 0

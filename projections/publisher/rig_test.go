@@ -28,6 +28,10 @@ func TestMain(m *testing.M) {
 		victim(dir)
 		return
 	}
+	if config := os.Getenv(nodeConfig); config != "" {
+		runNode(config)
+		return
+	}
 	// The NATS server leaves these behind when its store has failed.
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.(*msgBlock).flushLoop"),
@@ -123,7 +127,17 @@ func (o *outbox) source() Source {
 		Messages: o.read, Wait: o.wait,
 		Head:    func(context.Context) (eventstore.Position, error) { return o.last() + 1, nil },
 		Reached: func(context.Context, eventstore.Position) error { return nil },
+		Find:    o.find,
 	}
+}
+
+func (o *outbox) find(event uuid.UUID) (projections.Message, bool, error) {
+	for _, m := range o.all() {
+		if m.ID == event {
+			return m, true, nil
+		}
+	}
+	return projections.Message{}, false, nil
 }
 
 // quiet shows the log of a failed test only.

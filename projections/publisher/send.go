@@ -24,13 +24,14 @@ const (
 	headerExpectLast    = "Nats-Expected-Last-Sequence"
 )
 
-// Codes with which JetStream refuses a write that comes too late. A batch whose
-// messages are already there is refused for their ids before its sequence is
-// looked at.
+// Codes with which JetStream refuses a write that comes too late. A cluster looks
+// at the ids of messages before it looks at the sequence, and so does a single
+// server for a batch.
 const (
 	errWrongLast         = 10071
 	errWrongLastConstant = 10164
 	errBatchDuplicate    = 10201
+	errIDInProcess       = 10158 // another's write, not yet stored by most replicas
 )
 
 // ack is JetStream's answer to a write.
@@ -86,8 +87,8 @@ func (p *Publisher) singles(ctx context.Context, from end, messages []projection
 		if err := a.refusal(); err != nil {
 			return at, err
 		}
-		if a.Duplicate || a.Sequence != at.sequence+1 {
-			return at, fmt.Errorf("the stream acknowledged sequence %d (duplicate: %t) instead of %d", a.Sequence, a.Duplicate, at.sequence+1)
+		if a.Sequence != at.sequence+1 {
+			return at, fmt.Errorf("the stream acknowledged sequence %d instead of %d", a.Sequence, at.sequence+1)
 		}
 		at = after(at, &messages[i], 1)
 	}
@@ -212,14 +213,18 @@ func parseAck(m *nats.Msg) (ack, error) {
 	return a, nil
 }
 
-// refusal is the error that the stream answered with, errConflict for a write
-// that came too late.
+// refusal is the error that the stream answered with, errConflict for a write that
+// came too late. That the message is there already is one: who counts on its
+// sequence must look at the stream again.
 func (a ack) refusal() error {
+	if a.Duplicate {
+		return fmt.Errorf("%w: the stream has the message at sequence %d", errConflict, a.Sequence)
+	}
 	if a.Error == nil {
 		return nil
 	}
 	switch a.Error.ErrCode {
-	case errWrongLast, errWrongLastConstant, errBatchDuplicate:
+	case errWrongLast, errWrongLastConstant, errBatchDuplicate, errIDInProcess:
 		return fmt.Errorf("%w: %s", errConflict, a.Error.Description)
 	default:
 		return fmt.Errorf("the stream refused: %s (%d)", a.Error.Description, a.Error.ErrCode)

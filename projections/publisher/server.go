@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -133,6 +135,19 @@ func (s *Server) InProcessConn() (net.Conn, error) {
 func (s *Server) Close() {
 	s.close.Do(func() { close(s.stop) })
 	<-s.done
+}
+
+// blockBytes is the size of the files that hold the stream's messages.
+func (s *Server) blockBytes() (size uint64, err error) {
+	files, err := filepath.Glob(filepath.Join(s.options.Dir, "jetstream", "*", "streams", StreamName, "msgs", "*.blk"))
+	for _, file := range files {
+		info, statErr := os.Stat(file)
+		if statErr != nil {
+			return 0, statErr
+		}
+		size += uint64(info.Size())
+	}
+	return size, err
 }
 
 // publisherOptions connect as the one user that may write.

@@ -27,6 +27,7 @@ var (
 	errConflict = errors.New("another publisher was faster")
 	errTakeover = errors.New("the other publisher stands still")
 	errCut      = errors.New("the connection to NATS was lost")
+	errDown     = errors.New("not connected to NATS")
 )
 
 // HaltedError says why a publisher stopped for good, and what an operator can do.
@@ -130,9 +131,10 @@ func (p *Publisher) failed(err error) {
 	before := p.status.LastError
 	p.status.LastError, p.status.Connected = err, p.nc.IsConnected()
 	p.mu.Unlock()
+	stillDown := errors.Is(err, errDown) && errors.Is(before, errDown) // each server has its own reason
 	if errors.Is(err, errConflict) {
 		p.o.Logger.Debug("publishing is tried again", "cause", err)
-	} else if before == nil || before.Error() != err.Error() {
+	} else if before == nil || before.Error() != err.Error() && !stillDown {
 		p.o.Logger.Warn("publishing to NATS is tried again", "cause", err)
 	}
 }
@@ -151,31 +153,8 @@ func (p *Publisher) conflicted() {
 	p.status.Conflicts++
 }
 
-// disconnect ends the session that runs: what it waits for will not come.
-func (p *Publisher) disconnect() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.status.Connected = false
-	if p.endNow != nil {
-		p.endNow(errCut)
-	}
-}
-
 func (p *Publisher) setStandby(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.status.Standby = on
-}
-
-// whyDown is the error of a session without a connection.
-func (p *Publisher) whyDown() error {
-	if p.o.Server != nil {
-		if err := p.o.Server.Err(); err != nil {
-			return err
-		}
-	}
-	if err := p.nc.LastError(); err != nil {
-		return fmt.Errorf("not connected to NATS: %w", err)
-	}
-	return errors.New("not connected to NATS")
 }

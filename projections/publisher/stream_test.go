@@ -130,7 +130,7 @@ func TestSettingsOfTheStreamAreRepaired(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := stream.CachedInfo().Config; !settled(c, require(c, true)) {
+	if c := stream.CachedInfo().Config; len(differences(c, require(c, true))) > 0 {
 		t.Errorf("settings %+v", c)
 	}
 	if p.Status().Rebuilds != 0 {

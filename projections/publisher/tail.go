@@ -18,13 +18,15 @@ import (
 type end struct {
 	sequence uint64
 	position eventstore.Position
-	id       string // event id of that message, "" when there is none
+	id       string      // event id of that message, "" when there is none
+	header   nats.Header // of that message; nil when this publisher wrote it
 }
 
 // stored is a message read back from the stream.
 type stored struct {
 	position, prev eventstore.Position
 	id             string
+	header         nats.Header
 }
 
 // errMissing: the stream has no message with that sequence.
@@ -34,6 +36,9 @@ const errNoMessage = 10037 // JetStream's code for it
 
 // open finds the stream's end and makes sure that it continues this log.
 func (p *Publisher) open(ctx context.Context) (end, error) {
+	if err := p.fit(nil); err != nil {
+		return end{}, err
+	}
 	stream, err := p.ensure(ctx)
 	if err != nil {
 		return end{}, err
@@ -54,14 +59,15 @@ func (p *Publisher) open(ctx context.Context) (end, error) {
 	if err != nil {
 		return end{}, err
 	}
-	return e, p.belongs(ctx, e)
+	return p.located(ctx, e)
 }
 
-// readEnd finds the stream's end without the checks of open.
+// readEnd finds the stream's end without the checks of open. The position is the
+// one that the message tells.
 func (p *Publisher) readEnd(ctx context.Context) (end, error) {
 	stream, err := p.js.Stream(ctx, StreamName)
 	if err != nil {
-		return end{}, fmt.Errorf("the stream %s: %w", StreamName, err)
+		return end{}, fmt.Errorf("the stream %s: %w", StreamName, unavailable(err))
 	}
 	return p.endOf(ctx, stream.CachedInfo())
 }
@@ -93,7 +99,7 @@ func (p *Publisher) endOf(ctx context.Context, info *jetstream.StreamInfo) (end,
 	if err != nil {
 		return end{}, err
 	}
-	e.position, e.id = m.position, m.id
+	e.position, e.id, e.header = m.position, m.id, m.header
 	return e, nil
 }
 
@@ -124,42 +130,15 @@ func missingOf(s jetstream.StreamState) map[uint64]bool {
 	return missing
 }
 
-// belongs refuses a stream that is ahead of the log or was filled from another.
-// The log's head is read after the stream's end, so a publisher on another node
-// cannot make a healthy stream look ahead.
-func (p *Publisher) belongs(ctx context.Context, e end) error {
-	if e.position == 0 {
-		return nil
-	}
-	head, err := p.o.Source.Head(ctx)
-	if err != nil {
-		return fmt.Errorf("the log's head: %w", err)
-	}
-	if e.position > head {
-		return &HaltedError{ErrAhead, fmt.Sprintf("it ends at position %d and the log at %d; bring the newer log back, or delete the stream to publish this one from its start", e.position, head)}
-	}
-	if err := p.o.Source.Reached(ctx, e.position); err != nil {
-		return fmt.Errorf("the events view: %w", err)
-	}
-	ours, err := p.o.Source.Messages(e.position-1, 1)
-	if err != nil {
-		return fmt.Errorf("the events view: %w", err)
-	}
-	if len(ours) == 0 || ours[0].Position != e.position || ours[0].EventID() != e.id {
-		return &HaltedError{ErrOtherLog, fmt.Sprintf("its last message, %s at position %d, is not the log's event there; delete the stream to publish this log from its start", e.id, e.position)}
-	}
-	return nil
-}
-
 // details asks for the stream's state with the sequences that are missing.
 func (p *Publisher) details(ctx context.Context) (*jetstream.StreamInfo, error) {
 	stream, err := p.js.Stream(ctx, StreamName)
 	if err != nil {
-		return nil, fmt.Errorf("the stream %s: %w", StreamName, err)
+		return nil, fmt.Errorf("the stream %s: %w", StreamName, unavailable(err))
 	}
 	info, err := stream.Info(ctx, jetstream.WithDeletedDetails(true))
 	if err != nil {
-		return nil, fmt.Errorf("the stream %s: %w", StreamName, err)
+		return nil, fmt.Errorf("the stream %s: %w", StreamName, unavailable(err))
 	}
 	return info, nil
 }
@@ -171,7 +150,7 @@ func (p *Publisher) read(ctx context.Context, sequence uint64) (stored, error) {
 	defer cancel()
 	reply, err := p.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+StreamName, fmt.Appendf(nil, `{"seq":%d}`, sequence))
 	if err != nil {
-		return stored{}, fmt.Errorf("reading message %d of the stream: %w", sequence, err)
+		return stored{}, fmt.Errorf("reading message %d of the stream: %w", sequence, unavailable(err))
 	}
 	var answer struct {
 		Message struct {
@@ -192,7 +171,7 @@ func (p *Publisher) read(ctx context.Context, sequence uint64) (stored, error) {
 	if err != nil {
 		return stored{}, foreign(sequence)
 	}
-	m := stored{id: header.Get("ce-id")}
+	m := stored{id: header.Get("ce-id"), header: header}
 	if m.position, err = position(header.Get("ce-pmposition")); err != nil {
 		return stored{}, foreign(sequence)
 	}
