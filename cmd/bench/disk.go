@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,26 +20,43 @@ import (
 
 // syncs measures fdatasync after a small write to a growing file, the least that
 // a durable append can cost on this volume.
-func syncs(dir string, count int) (time.Duration, error) {
+func syncs(dir string, count int) (latencies, error) {
+	took := newLatencies()
 	f, err := os.Create(filepath.Join(dir, "sync"))
 	if err != nil {
-		return 0, err
+		return took, err
 	}
 	defer f.Close()
 	block := make([]byte, 2048)
-	var all []time.Duration
 	for range count {
 		if _, err := f.Write(block); err != nil {
-			return 0, err
+			return took, err
 		}
 		began := time.Now()
 		if err := unix.Fdatasync(int(f.Fd())); err != nil {
-			return 0, err
+			return took, err
 		}
-		all = append(all, time.Since(began))
+		took.record(time.Since(began))
 	}
-	slices.Sort(all)
-	return quantile(all, 0.5), nil
+	return took, nil
+}
+
+// used is how many bytes the files under a folder take on the disk.
+func used(dir string) (bytes float64, err error) {
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok && !d.IsDir() {
+			bytes += float64(stat.Blocks) * 512
+		}
+		return nil
+	})
+	return bytes, err
 }
 
 // scan reads the log of a data folder once in order, with its checksums, decodes

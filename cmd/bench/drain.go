@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -15,7 +14,7 @@ import (
 
 const (
 	drainTitle   = "expiry drain"
-	drainClients = 64
+	drainClients = full
 	// drainStall is how long no notice may come before the measurement is given up.
 	drainStall = 30 * time.Second
 	// drainTurns is how many notices a new organization's methods get: 30, 7 and 1
@@ -30,95 +29,122 @@ func drainLead(turn int) time.Duration {
 }
 
 // drain measures the clock on many methods that are due at once, and what it
-// leaves to the clients that attach meanwhile.
+// leaves to the clients that attach meanwhile. It has a server of its own, whose
+// organization's time stands still.
 type drain struct {
+	settings
 	p       *product
+	ours    *system
 	control *client
-	attach  target
-	methods int
+	methods int       // due in each turn
 	expires time.Time // of all methods
+	turn    int
+	before  result // attaches alone, before the turn
 }
 
-// measureDrain takes turns: attaches alone, beside the drain, alone, and so on.
-// Each drain is compared with the attaches right before and right after it, so
-// that a ledger that grows and a machine that changes its pace weigh on both
-// sides. In each turn the same methods are due for their next notice; with one
-// round all notices are due at once. The organization's time stands still.
-func measureDrain(ctx context.Context, s settings, p *product) error {
-	c := dial(p.http)
-	defer c.close()
-	turns := min(s.rounds, drainTurns)
-	var made atomic.Int64
-	d := &drain{p: p, control: c, methods: (s.drain + turns - 1) / turns, attach: target{
-		address: p.http, status: 201, settled: p.settled, request: newCustomers("beside_"+strconv.Itoa(os.Getpid()), &made),
-	}}
-	if err := d.prepare(ctx); err != nil {
-		return err
-	}
-	before, err := load(ctx, d.attach, drainClients, s.length)
+func (d *drain) open(ctx context.Context) error {
+	p, err := newProduct(ctx, d.settings, "drain")
 	if err != nil {
 		return err
 	}
-	var rates, alones, besides, ratios []float64
-	var beside result
-	for turn := range turns {
-		profile := p.profile(ctx, s)
-		var took time.Duration
-		beside, took, err = d.run(ctx, turn)
-		if err = errors.Join(err, profile()); err != nil {
-			return err
-		}
-		after, err := load(ctx, d.attach, drainClients, s.length)
-		if err != nil {
-			return err
-		}
-		alone := (before.perSecond + after.perSecond) / 2
-		rates, alones = append(rates, float64(d.methods)/took.Seconds()), append(alones, alone)
-		besides, ratios = append(besides, beside.perSecond), append(ratios, beside.perSecond/alone)
-		before = after
+	if err := p.start(); err != nil {
+		return err
 	}
-	rate := median(rates)
-	fmt.Printf("%s: %d times %d methods, %.0f methods/s; 100 000 at that rate in %s\n", drainTitle, turns, d.methods, rate,
-		time.Duration(100_000/rate*float64(time.Second)).Round(time.Second))
-	fmt.Printf("attach beside it, %d clients: %.0f requests/s, alone %.0f; ratio %.2f (%.2f), goal >= 0.75; p50 %s, p99 %s, settled %s after\n", drainClients,
-		median(besides), median(alones), median(ratios), ratios, beside.p50, beside.p99, beside.settling.Round(time.Millisecond))
+	d.p, d.ours, d.control = p, p.system("d"), dial(p.http)
+	d.methods = max(d.drain/d.turns(), 1)
+	if err := d.prepare(ctx); err != nil {
+		return err
+	}
+	d.before, err = d.alone(ctx)
+	return err
+}
+
+func (d *drain) close() error {
+	if d.p == nil {
+		return nil
+	}
+	d.control.close()
+	return d.p.stop()
+}
+
+// turns is how often the methods become due.
+func (d *drain) turns() int { return min(d.rounds, drainTurns) }
+
+func (d *drain) measurements() []measurement {
+	rate := &figure{name: drainTitle, unit: "notices/s"}
+	beside := &figure{name: "attach beside the " + drainTitle + ", 64 clients", unit: "/s", reference: "attach alone", goals: []goal{atLeast(0.75, toReference)}}
+	return []measurement{{figures: []*figure{rate, beside}, round: func(ctx context.Context) error { return d.round(ctx, rate, beside) }}}
+}
+
+// round compares attaches beside a drain with the attaches right before and right
+// after it, so that a ledger that grows and a machine that changes its pace weigh
+// on both sides. In each turn the same methods are due for their next notice; when
+// there are no more turns nothing is measured.
+func (d *drain) round(ctx context.Context, rate, beside *figure) error {
+	if d.turn == d.turns() {
+		return nil
+	}
+	profile := d.p.profile(ctx, d.settings)
+	meanwhile, took, err := d.run(ctx, d.turn)
+	if err = errors.Join(err, profile()); err != nil {
+		return err
+	}
+	after, err := d.alone(ctx)
+	if err != nil {
+		return err
+	}
+	perSecond := float64(d.methods) / took.Seconds()
+	rate.note = fmt.Sprintf("%d methods due at once, %d times; 100 000 in %s", d.methods, d.turns(), time.Duration(100_000/perSecond*float64(time.Second)).Round(time.Second))
+	rate.add(perSecond, none, none, none)
+	beside.note = meanwhile.String()
+	beside.add(meanwhile.perSecond, none, none, (d.before.perSecond+after.perSecond)/2)
+	d.before = after
+	d.turn++
 	return nil
+}
+
+func (d *drain) alone(ctx context.Context) (result, error) {
+	return load(ctx, d.ours.ask(201, d.ours.attaches()), drainClients, d.length)
 }
 
 // prepare stops the organization's time and attaches the cards, which all expire
 // in the month after the next.
 func (d *drain) prepare(ctx context.Context) error {
-	status, err := d.control.do(ctx, getRequest("/v1/test-clock"))
-	var clock struct{ Now time.Time }
-	if err == nil && status == 200 {
-		err = json.Unmarshal(d.control.body.Bytes(), &clock)
+	if err := d.control.expect(ctx, getRequest("/v1/test-clock", `"now"`), 200); err != nil {
+		return err
 	}
-	if err != nil || status != 200 {
-		return fmt.Errorf("reading the test clock answered %d, %v", status, err)
+	var clock struct{ Now time.Time }
+	if err := json.Unmarshal(d.control.body.Bytes(), &clock); err != nil {
+		return err
 	}
 	if err := d.setClock(ctx, clock.Now.Add(time.Second)); err != nil {
 		return err
 	}
 	month := time.Date(clock.Now.Year(), clock.Now.Month()+2, 1, 0, 0, 0, 0, time.UTC)
 	token := month.Format("tok_visa_exp_2006_01")
-	run := "due_" + strconv.Itoa(os.Getpid()) + "_"
-	status, err = d.control.do(ctx, attachRequest(run+"first", token, ""))
+	first := cardRequest("due_first", token, "")
+	if err := d.control.expect(ctx, first, 201); err != nil {
+		return err
+	}
 	var method struct {
 		ExpiresAt time.Time `json:"expires_at"`
 	}
-	if err == nil && status == 201 {
-		err = json.Unmarshal(d.control.body.Bytes(), &method)
+	if err := json.Unmarshal(d.control.body.Bytes(), &method); err != nil {
+		return err
 	}
-	if err != nil || status != 201 || method.ExpiresAt.IsZero() {
-		return fmt.Errorf("attaching a card that expires answered %d, %v: %s", status, err, d.control.body.Bytes())
+	if method.ExpiresAt.IsZero() {
+		return fmt.Errorf("a card that expires was attached as %s", d.control.body.Bytes())
 	}
 	d.expires = method.ExpiresAt
-	var taken, made atomic.Int64
-	due := d.attach
-	due.request = func(int, int) request {
-		return attachRequest(run+strconv.FormatInt(made.Add(1), 10), token, "")
-	}
-	_, err = loadWhile(ctx, due, drainClients, func(time.Time) bool { return taken.Add(1) < int64(d.methods) })
+	var made atomic.Int64
+	due := d.ours.ask(201, func(int, int) request { return cardRequest("due_"+strconv.FormatInt(made.Add(1), 10), token, "") })
+	return fill(ctx, due, d.methods-1)
+}
+
+// fill sends so many requests.
+func fill(ctx context.Context, t target, count int) error {
+	var taken atomic.Int64
+	_, err := loadWhile(ctx, t, full, func(time.Time) bool { return taken.Add(1) <= int64(count) })
 	return err
 }
 
@@ -151,7 +177,7 @@ func (d *drain) run(ctx context.Context, turn int) (beside result, took time.Dur
 		over.Store(true)
 		ended <- err
 	}()
-	beside, err = loadWhile(ctx, d.attach, drainClients, func(time.Time) bool { return !over.Load() })
+	beside, err = loadWhile(ctx, d.ours.ask(201, d.ours.attaches()), drainClients, func(time.Time) bool { return !over.Load() })
 	if err != nil {
 		cancel()
 	}
@@ -176,9 +202,5 @@ func (d *drain) await(ctx context.Context, notices <-chan *nats.Msg) error {
 }
 
 func (d *drain) setClock(ctx context.Context, to time.Time) error {
-	status, err := d.control.do(ctx, request{method: "POST", path: "/v1/test-clock", body: to.UTC().Format(`{"now":"2006-01-02T15:04:05.000Z"}`)})
-	if err != nil || status != 200 {
-		return fmt.Errorf("setting the test clock answered %d, %v: %s", status, err, d.control.body.Bytes())
-	}
-	return nil
+	return d.control.expect(ctx, request{method: "POST", path: "/v1/test-clock", body: to.UTC().Format(`{"now":"2006-01-02T15:04:05.000Z"}`)}, 200)
 }

@@ -20,16 +20,19 @@ import (
 
 const benchKey = "pml_test_bench_0123456789_0123456789"
 
-// product is the program under test.
+// product is the program under test, with a data folder of its own.
 type product struct {
 	binary, data      string
-	cmd               *exec.Cmd
-	http, nats, admin string // addresses; nats and admin as URLs
+	cmd               *exec.Cmd // nil while it is stopped
+	http, nats, admin string    // addresses; nats and admin as URLs
 }
 
-// buildProduct builds pmledger as make build does.
-func buildProduct(ctx context.Context, dir string) (*product, error) {
-	p := &product{binary: filepath.Join(dir, "pmledger"), data: filepath.Join(dir, "data")}
+// newProduct builds pmledger as make build does, unless it was built before.
+func newProduct(ctx context.Context, s settings, name string) (*product, error) {
+	p := &product{binary: filepath.Join(s.dir, "pmledger"), data: filepath.Join(s.dir, name)}
+	if _, err := os.Stat(p.binary); err == nil {
+		return p, nil
+	}
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-o", p.binary, "github.com/pmledger/pmledger/cmd/pmledger")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -38,11 +41,16 @@ func buildProduct(ctx context.Context, dir string) (*product, error) {
 	return p, nil
 }
 
+// system is the product as something to ask. It must have been started.
+func (p *product) system(run string) *system {
+	return &system{target: target{address: p.http, settled: p.settled}, nats: p.nats, run: run}
+}
+
 // start serves and returns when the greeting tells the addresses.
-func (p *product) start(dir string) error {
+func (p *product) start() error {
 	p.cmd = exec.Command(p.binary, "serve", "--dev", "--data", p.data, "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0")
 	p.cmd.Env = append(os.Environ(), "PMLEDGER_DEV_KEY="+benchKey)
-	log, err := os.Create(filepath.Join(dir, "serve.log"))
+	log, err := os.Create(p.data + ".log")
 	if err != nil {
 		return err
 	}
@@ -75,27 +83,32 @@ func (p *product) start(dir string) error {
 	return errors.New("pmledger did not start; see " + log.Name())
 }
 
-// stop ends the server and waits for it.
+// stop ends the server, if it runs, and waits for it.
 func (p *product) stop() error {
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if p.cmd == nil {
+		return nil
+	}
+	cmd := p.cmd
+	p.cmd = nil
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
-	return p.cmd.Wait()
+	return cmd.Wait()
 }
+
+// lags are the metrics of what is left to project and to publish.
+var lags = regexp.MustCompile(`(?m)^pmledger_(?:publisher_lag_events|projection_lag\{projection="customers"\}) (\S+)$`)
 
 // settled returns when the views and the stream have everything.
 func (p *product) settled(ctx context.Context) error {
-	for ctx.Err() == nil {
+	return drained(ctx, func() (bool, string, error) {
 		text, err := fetch(ctx, p.admin)
-		if err != nil {
-			return err
+		found := lags.FindAllStringSubmatch(text, -1)
+		if err != nil || len(found) != 2 {
+			return false, "no lags among the metrics", err
 		}
-		if strings.Contains(text, "\npmledger_publisher_lag_events 0\n") && strings.Contains(text, `pmledger_projection_lag{projection="customers"} 0`) {
-			return nil
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	return ctx.Err()
+		return found[0][1] == "0" && found[1][1] == "0", fmt.Sprint(found), nil
+	})
 }
 
 // resident is the server's resident set in MiB.
@@ -113,13 +126,13 @@ func (p *product) resident(ctx context.Context) (float64, error) {
 }
 
 // profile records what pmledger does from now on until the returned function is
-// called, if a profile is asked for. It covers E's turn too, when pmledger idles.
+// called, if a profile is asked for. It covers as much time as a measurement.
 func (p *product) profile(ctx context.Context, s settings) (wait func() error) {
 	if s.cpu == "" {
 		return func() error { return nil }
 	}
 	done := make(chan error, 1)
-	url := strings.Replace(p.admin, "/metrics", fmt.Sprintf("/debug/pprof/profile?seconds=%d", int(2*s.length.Seconds())), 1)
+	url := strings.Replace(p.admin, "/metrics", fmt.Sprintf("/debug/pprof/profile?seconds=%d", max(int(s.length.Seconds()), 1)), 1)
 	go func() {
 		data, err := fetch(ctx, url)
 		if err == nil {
@@ -144,16 +157,19 @@ func fetch(ctx context.Context, url string) (string, error) {
 	return string(text), err
 }
 
-// rebuild runs pmledger rebuild and returns its events per second.
-func (p *product) rebuild(ctx context.Context) (float64, error) {
+// rebuild runs pmledger rebuild and returns its events per second and how long
+// it took.
+func (p *product) rebuild(ctx context.Context) (perSecond float64, took time.Duration, err error) {
 	out, err := exec.CommandContext(ctx, p.binary, "rebuild", "--json", "--data", p.data).Output()
 	if err != nil {
-		return 0, fmt.Errorf("rebuild: %w", err)
+		return 0, 0, fmt.Errorf("rebuild: %w", err)
 	}
 	var rebuilt struct {
+		Seconds         float64 `json:"seconds"`
 		EventsPerSecond float64 `json:"events_per_second"`
 	}
-	return rebuilt.EventsPerSecond, json.Unmarshal(out, &rebuilt)
+	err = json.Unmarshal(out, &rebuilt)
+	return rebuilt.EventsPerSecond, time.Duration(rebuilt.Seconds * float64(time.Second)), err
 }
 
 // child starts this program in another role and returns the first line it prints.

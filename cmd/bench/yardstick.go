@@ -13,8 +13,8 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// serveEcho is E: an Echo server without middleware. GET and POST /{status}/{size}
-// answer that status with that many static bytes. It prints its address and runs
+// serveEcho is E: an Echo server without middleware. GET, POST and PATCH
+// /{status}/{size} answer that status with that many static bytes. It prints its address and runs
 // until ctx ends.
 func serveEcho(ctx context.Context, out io.Writer) error {
 	e := echo.New()
@@ -34,6 +34,7 @@ func serveEcho(ctx context.Context, out io.Writer) error {
 	}
 	e.GET("/:status/:size", answer)
 	e.POST("/:status/:size", answer)
+	e.PATCH("/:status/:size", answer)
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err

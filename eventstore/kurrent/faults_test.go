@@ -96,7 +96,11 @@ func formNow() form {
 	if os.Getenv("PMLEDGER_TORTURE") == "long" {
 		return form{trouble: 20 * time.Second, away: time.Minute, limit: 5 * time.Second, grace: time.Second, atOnce: 4}
 	}
-	return form{trouble: 1500 * time.Millisecond, away: 3 * time.Second, limit: time.Second, grace: 5 * time.Second, atOnce: 8}
+	short := form{trouble: 1500 * time.Millisecond, away: 3 * time.Second, limit: time.Second, grace: 5 * time.Second, atOnce: 8}
+	if testing.Short() { // with the race detector, calls take ten times as long
+		short.limit, short.atOnce = 3*time.Second, 2
+	}
+	return short
 }
 
 // TestNoTroubleLosesOrDoublesAnything prints the table of what happened to 32

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pmledger/pmledger/eventstore"
 	"github.com/pmledger/pmledger/eventstore/kurrent"
@@ -58,7 +59,7 @@ func TestRefusedCredentialsEndTheStart(t *testing.T) {
 func TestCertificatesAreVerified(t *testing.T) {
 	server := kurrenttest.Start(t, kurrenttest.Options{TLS: true})
 	at := "esdb://" + server.Node(0).Address()
-	ctx, cancel := context.WithTimeout(t.Context(), short.ReadTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	s, err := kurrent.Open(ctx, at, kurrent.Options{})
 	if err == nil {

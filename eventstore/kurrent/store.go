@@ -87,13 +87,18 @@ func Open(ctx context.Context, connectionString string, o Options) (*Store, erro
 	}
 	s := &Store{o: o.withDefaults(t)}
 	s.cluster = newCluster(t, s.o)
-	if err := s.cluster.wait(ctx); err != nil {
-		return nil, errors.Join(unavailable(err), s.Close())
+	for tries := 0; ; tries++ {
+		if err := s.cluster.wait(ctx); err != nil {
+			return nil, errors.Join(unavailable(err), s.Close())
+		}
+		err := s.Ready(ctx)
+		if err == nil {
+			return s, nil
+		}
+		if !errors.Is(err, eventstore.ErrUnavailable) || !s.cluster.pause(ctx, tries) {
+			return nil, errors.Join(err, s.Close())
+		}
 	}
-	if err := s.Ready(ctx); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	return s, nil
 }
 
 func (o Options) withDefaults(t *target) Options {
