@@ -177,9 +177,16 @@ func (x *importing) report(done eventstore.Imported, took time.Duration) error {
 	return err
 }
 
-// importMark is the file that says that the log is being imported. While it is
-// there, the log is a beginning of another one, and nothing may be added to it.
-func (c Config) importMark() string { return filepath.Join(c.Data, "importing") }
+// importMark is the file that says that the log of the configuration is being
+// imported. While it is there, the log is a beginning of another one, and nothing
+// may be added to it. The log on the disk and one on a cluster have each their own:
+// during a move they share a data folder.
+func (c Config) importMark() string {
+	if c.onCluster() {
+		return filepath.Join(c.Data, "store.importing")
+	}
+	return c.LogDir() + ".importing"
+}
 
 func (x *importing) mark() error {
 	if exists(x.importMark()) {

@@ -103,7 +103,7 @@ func TestTortureAnImportIsKilled(t *testing.T) {
 		// Never all of it, so that it cannot have ended before the kill.
 		part := len(export) / (kills + 1) * (kill + 1)
 		_, _ = io.WriteString(in, export[:part]) // it may be killed by itself, which is seen below
-		for deadline := time.Now().Add(patience); !exists(filepath.Join(dir, "importing")); time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(patience); !exists(filepath.Join(dir, "log.importing")); time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal("the import has not begun to append")
 			}
@@ -140,7 +140,7 @@ func TestAnImportThatIsRefusedLeavesNothingBehind(t *testing.T) {
 		if code != exitFailure || text != "" || !strings.Contains(talk, says) {
 			t.Errorf("it ended with %d, want %q: %s%s", code, says, text, talk)
 		}
-		for _, left := range []string{"log", "importing", "views"} {
+		for _, left := range []string{"log", "log.importing", "views"} {
 			if exists(filepath.Join(dir, left)) {
 				t.Errorf("%q leaves %s", says, left)
 			}
