@@ -131,12 +131,13 @@ func (c *ExpiryClock) Run(ctx context.Context) error {
 	}
 }
 
-// rested is next, or later: after a turn the clock rests as long as the turn took.
-// On a machine that is busy with requests turns take long; without the rest one
-// would follow the other, and the clock would take the share of as many clients as
-// it runs commands at once.
+// rested is next, or later: after a turn the clock rests twice as long as the turn
+// took. On a machine that is busy with requests turns take long; without the rest
+// one would follow the other, and the clock would take the share of as many clients
+// as it runs commands at once. With a rest as long as the turn, 64 attaching clients
+// kept 0.72 of what they had alone.
 func rested(next, began, ended time.Time) time.Time {
-	if rest := ended.Add(ended.Sub(began)); next.Before(rest) {
+	if rest := ended.Add(2 * ended.Sub(began)); next.Before(rest) {
 		return rest
 	}
 	return next
