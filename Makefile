@@ -35,8 +35,10 @@ bench: ## measure next to Echo and to PostgreSQL with an outbox; table, bin/benc
 benchsmoke: ## see in half a minute that everything make bench measures works
 	go run ./cmd/bench -smoke $(BENCHFLAGS)
 
-torture: ## 64 clients attach, kill -9 in the middle, twenty times
-	PMLEDGER_TORTURE=long go test ./cmd/pmledger -run Torture -count=1 -timeout 30m -v
+torture: ## kill -9, lost answers and elections on one server, replicas, a NATS and a KurrentDB cluster; half an hour
+	PMLEDGER_TORTURE=long go test ./cmd/pmledger -run 'Torture|MayBeAway' -count=1 -timeout 40m -v
+	PMLEDGER_TORTURE=long go test ./projections/publisher -run Killed -count=1 -timeout 30m -v
+	PMLEDGER_TORTURE=long go test ./eventstore/kurrent -run 'NoTrouble|GoesAway' -count=1 -timeout 15m -v
 
 fuzz: ## fuzz every fuzz target for FUZZTIME each
 	@set -e; for package in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
