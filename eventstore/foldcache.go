@@ -24,15 +24,22 @@ type cachedFold struct {
 	fold    *fold
 	lock    chan struct{} // holds one token; taking it is holding the fold
 	holders int           // and waiters
-	counted int           // records counted into the cache's sum
 	idle    *list.Element
-	folded  folded // as its last holder left it
+	folded  folded // as its last holder left it, and as the cache's sum counts it
 }
 
 // folded is a state that nobody changes any more, and its version.
 type folded struct {
 	state   domain.State
 	version uint64
+}
+
+// size is what a folded state counts in the cache: its records and itself.
+func (f folded) size() int {
+	if f.state == nil {
+		return 0
+	}
+	return int(f.version) + 1
 }
 
 func newFoldCache(limit int) *foldCache {
@@ -91,9 +98,8 @@ func (c *foldCache) leave(held *cachedFold, left folded) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if left.state != nil && left.version >= held.folded.version {
-		size := int(left.version) + 1
-		c.records += size - held.counted
-		held.counted, held.folded = size, left
+		c.records += left.size() - held.folded.size()
+		held.folded = left
 	}
 	held.holders--
 	if held.holders > 0 {
@@ -102,7 +108,7 @@ func (c *foldCache) leave(held *cachedFold, left folded) {
 	held.idle = c.recency.PushFront(held)
 	for c.records > c.limit && c.recency.Len() > 0 {
 		oldest := c.recency.Remove(c.recency.Back()).(*cachedFold)
-		c.records -= oldest.counted
+		c.records -= oldest.folded.size()
 		delete(c.streams, oldest.fold.stream)
 	}
 }
