@@ -33,7 +33,7 @@ var (
 		{"limit", "integer", "", "Size of the page, 1 to 100; 20 when left out"},
 		{"cursor", "string", "", "next_cursor of the page before, with the same filters"},
 	}
-	asOfParameter = parameter{"as_of", "string", "date-time", "The state at that moment, inclusive, folded from the log; not in the future"}
+	asOfParameter = parameter{"as_of", "string", "date-time", "The state at that moment, inclusive, whatever happened since; not in the future"}
 	methodFilters = []parameter{
 		{"type", "string", "", "card, bank_account, direct_debit, paypal, wallet, twint or other"},
 		{"status", "string", "", "pending, active, paused, expired, failed, blocked or detached"},

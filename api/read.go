@@ -105,6 +105,20 @@ func (c *call) methodRow(id domain.MethodID) (projections.MethodRow, error) {
 	return projections.MethodRow{}, methodNotFound()
 }
 
+// methodRowAt reads a payment method as it was. It waits for the log's head as of
+// now first: what was true then must not change when the views learn more.
+func (c *call) methodRowAt(id domain.MethodID, at time.Time) (projections.MethodRow, error) {
+	if err := c.catchUp(); err != nil {
+		return projections.MethodRow{}, err
+	}
+	row, found, err := c.Views.MethodAt(c.who.organization, id, at)
+	c.seen = c.Views.Position()
+	if err == nil && !found {
+		err = methodNotFound()
+	}
+	return row, err
+}
+
 // methodNotFound does not repeat the id: what looks like an id may be anything.
 func methodNotFound() error {
 	return domain.Refuse(domain.CodeMethodNotFound, "there is no such payment method")
@@ -119,23 +133,15 @@ func getMethod(c *call) error {
 	if err := c.await(); err != nil {
 		return err
 	}
-	id := domain.MethodID(c.params[0])
-	row, err := c.methodRow(id)
+	read := c.methodRow
+	if asOf {
+		read = func(id domain.MethodID) (projections.MethodRow, error) { return c.methodRowAt(id, at) }
+	}
+	row, err := read(domain.MethodID(c.params[0]))
 	if err != nil {
 		return err
 	}
-	if !asOf {
-		return c.object(row.JSON, row.Version)
-	}
-	customer, err := c.customerAt(row.Stream, at)
-	if err != nil {
-		return err
-	}
-	m, ok := customer.Methods[id]
-	if !ok {
-		return methodNotFound()
-	}
-	return c.object(projections.RenderMethod(m), m.Version)
+	return c.object(row.JSON, row.Version)
 }
 
 // asOf reads ?as_of=, a moment that is not in the future.

@@ -17,18 +17,22 @@ import (
 	"github.com/pmledger/pmledger/eventstore/memory"
 )
 
-// lateStore shows its followers what is in the log only while it is not held.
+// lateStore shows its followers what comes after a position in the log only while
+// it is not held.
 type lateStore struct {
 	eventstore.Store
-	held chan struct{} // closed to let go
+	after eventstore.Position
+	held  chan struct{} // closed to let go
 }
 
 func (s *lateStore) Follow(ctx context.Context, after eventstore.Position) iter.Seq2[[]eventstore.Record, error] {
 	return func(yield func([]eventstore.Record, error) bool) {
 		for batch, err := range s.Store.Follow(ctx, after) {
-			select {
-			case <-s.held:
-			case <-ctx.Done():
+			if len(batch) > 0 && batch[len(batch)-1].Position > s.after {
+				select {
+				case <-s.held:
+				case <-ctx.Done():
+				}
 			}
 			if !yield(batch, err) {
 				return
@@ -134,6 +138,29 @@ func TestAPositionOfOneNodeHoldsOnAnother(t *testing.T) {
 	got := reader.want(200, reader.do("GET", "/v1/payment-methods/"+idIn(a.body), "", "Ledger-Min-Position: "+a.header.Get("Ledger-Position")))
 	if got.body != a.body {
 		t.Errorf("got  %s\nwant %s", got.body, a.body)
+	}
+}
+
+// TestThePastIsNotAnsweredTooEarly: what another node wrote may belong to it.
+func TestThePastIsNotAnsweredTooEarly(t *testing.T) {
+	store := memory.New()
+	writer := newNode(t, store, 1)
+	a := writer.want(201, writer.do("POST", "/v1/customers/cus_1/payment-methods", visa))
+	head, err := store.Head(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := &lateStore{Store: store, after: head, held: make(chan struct{})}
+	reader := newNode(t, late, 2, func(o *Options) { o.WaitTimeout = 20 * time.Millisecond })
+	path := "/v1/payment-methods/" + idIn(a.body)
+	past := path + "?as_of=" + writer.clock.Now().Format(time.RFC3339Nano)
+	reader.want(200, reader.do("GET", past, ""))
+	changed := writer.want(200, writer.do("PATCH", path, `{"external_id":"e-1"}`))
+	reader.refused(503, "position.not_reached", reader.do("GET", past, ""))
+	close(late.held)
+	reader.server.WaitTimeout = 5 * time.Second
+	if got := reader.want(200, reader.do("GET", past, "")); got.body != changed.body {
+		t.Errorf("got  %s\nwant %s", got.body, changed.body)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"sync"
+	"time"
 
 	"github.com/pmledger/pmledger/domain"
 )
@@ -28,10 +29,12 @@ type cachedFold struct {
 	folded  folded // as its last holder left it, and as the cache's sum counts it
 }
 
-// folded is a state that nobody changes any more, and its version.
+// folded is a state that nobody changes any more, its version, and the time of
+// its last record.
 type folded struct {
 	state   domain.State
 	version uint64
+	last    time.Time
 }
 
 // size is what a folded state counts in the cache: its records and itself.
@@ -87,7 +90,7 @@ func (c *foldCache) acquire(ctx context.Context, stream string) (*cachedFold, er
 
 // release gives the fold back.
 func (c *foldCache) release(held *cachedFold) {
-	left := folded{held.fold.state, held.fold.version}
+	left := folded{held.fold.state, held.fold.version, held.fold.last}
 	held.lock <- struct{}{}
 	c.leave(held, left)
 }

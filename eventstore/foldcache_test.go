@@ -36,7 +36,7 @@ func TestTheFoldCacheDropsTheOldestBeyondItsLimit(t *testing.T) {
 func TestTheFoldCacheShowsNothingOlderThanItDid(t *testing.T) {
 	c := newFoldCache(100)
 	first := held(t, c, "customer-acme+1", 3)
-	older := folded{first.fold.state, first.fold.version}
+	older := folded{first.fold.state, first.fold.version, first.fold.last}
 	first.lock <- struct{}{}
 	c.release(held(t, c, "customer-acme+1", 4))
 	c.leave(first, older)

@@ -154,13 +154,23 @@ func (x *execution) replay(ctx context.Context, known command) (Result, error) {
 	if known.mac != x.RequestMAC {
 		return Result{}, domain.Refuse(domain.CodeKeyReused, "the idempotency key was used before with another request")
 	}
-	then := newFold(x.Stream)
-	history, err := then.read(ctx, x.store, known.last)
-	if err != nil {
-		return Result{}, err
+	then := x.fold
+	if known.last != then.version {
+		then = newFold(x.Stream)
+		if _, err := then.read(ctx, x.store, known.last); err != nil {
+			return Result{}, err
+		}
 	}
 	result := Result{State: then.state, Version: then.version, Position: then.position, Replayed: true}
-	result.Events = history[known.first-1:]
+	for past, err := range x.History(ctx, x.Stream, known.first) {
+		if err != nil {
+			return Result{}, err
+		}
+		if past.Version > known.last {
+			break
+		}
+		result.Events = append(result.Events, past.Event)
+	}
 	return result, nil
 }
 
@@ -305,6 +315,9 @@ func (l *Ledger) ends(ctx context.Context, stream string, version uint64) bool {
 
 // StateAt returns the state of a stream as it was at the given time, inclusive.
 func (l *Ledger) StateAt(ctx context.Context, stream string, at time.Time) (domain.State, error) {
+	if known, ok := l.folds.peek(stream); ok && !known.last.After(at) && l.ends(ctx, stream, known.version) {
+		return known.state, nil
+	}
 	then := newFold(stream)
 	for r, err := range l.store.Stream(ctx, stream, 1) {
 		if err != nil {

@@ -104,7 +104,7 @@ func (c *customers) Apply(batch *pebble.Batch, ch Change) error {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(indexMethod(batch, before, next), c.todo.method(batch, ch, k, before, next)); err != nil {
+		if err := errors.Join(indexMethod(batch, before, next), keepPast(batch, k, before, next), c.todo.method(batch, ch, k, before, next)); err != nil {
 			return err
 		}
 		c.dirty[id] = next

@@ -20,6 +20,7 @@ import (
 const (
 	tableMeta           = 'A' // name -> about these views, see engine.go
 	tableMethod         = 'm' // method -> row
+	tablePastMethod     = 'n' // method, since when -> version, JSON; of every state that was followed by another
 	tableOfCustomer     = 'c' // organization, customer, newest -> nothing
 	tableOfOrganization = 'o' // organization, newest -> nothing
 	tableOfExpiry       = 'x' // organization, expiry, newest -> nothing; attached methods only
@@ -118,6 +119,12 @@ func after(prefix []byte) []byte {
 }
 
 func rowKey(k methodKey) []byte { return append([]byte{tableMethod}, k[:]...) }
+
+// pastKey is where the state that a method had from a moment on is kept.
+func pastKey(k methodKey, since time.Time) []byte {
+	key := append(make([]byte, 0, 25), tablePastMethod)
+	return binary.BigEndian.AppendUint64(append(key, k[:]...), ordered(since))
+}
 
 func messageKey(p eventstore.Position) []byte {
 	return binary.BigEndian.AppendUint64([]byte{tableMessage}, uint64(p))

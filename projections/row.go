@@ -25,6 +25,7 @@ type row struct {
 	flags        byte
 	version      uint64
 	createdAt    int64 // Unix milliseconds
+	updatedAt    int64 // Unix milliseconds
 	expiresAt    int64 // Unix milliseconds; 0 for none
 	organization []byte
 	customer     []byte
@@ -83,6 +84,7 @@ func encodeRow(m *domain.Method) ([]byte, error) {
 	b = append(b, flags)
 	b = binary.AppendUvarint(b, m.Version)
 	b = binary.AppendVarint(b, m.CreatedAt.UnixMilli())
+	b = binary.AppendVarint(b, m.UpdatedAt.UnixMilli())
 	b = binary.AppendVarint(b, millis(m.ExpiresAt))
 	for _, s := range [...]string{
 		m.Organization, m.Customer, string(m.Type), string(m.Status), m.Provider, m.ProviderID, m.Fingerprint, m.ExternalID,
@@ -150,7 +152,7 @@ var (
 // decodeRow takes a stored value apart. The row keeps slices of it.
 func decodeRow(value []byte) (row, error) {
 	r := reader{b: value}
-	out := row{flags: r.byte(), version: r.uvarint(), createdAt: r.varint(), expiresAt: r.varint()}
+	out := row{flags: r.byte(), version: r.uvarint(), createdAt: r.varint(), updatedAt: r.varint(), expiresAt: r.varint()}
 	for _, to := range [...]*[]byte{
 		&out.organization, &out.customer, &out.typ, &out.status, &out.provider, &out.token, &out.fingerprint, &out.externalID, &out.private,
 	} {
