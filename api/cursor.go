@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 
 	"github.com/pmledger/pmledger/domain"
 )
@@ -64,15 +65,15 @@ func (c *call) cursorMAC(place string) []byte {
 	return mac.Sum(nil)[:cursorTag]
 }
 
+// pages are buffers to use again: a page is the largest thing that an answer needs.
+var pages = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
 // list answers with a page: the items as they are, and where the next page begins
 // ("" for the last one).
 func (c *call) list(items [][]byte, next string) error {
-	size := 64 + len(next)
-	for _, item := range items {
-		size += len(item) + 1
-	}
-	var b bytes.Buffer
-	b.Grow(size)
+	b := pages.Get().(*bytes.Buffer)
+	defer pages.Put(b)
+	b.Reset()
 	b.WriteString(`{"object":"list","data":[`)
 	for i, item := range items {
 		if i > 0 {
