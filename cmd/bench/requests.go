@@ -58,13 +58,14 @@ func (s *system) gets() func(int, int) request {
 	}
 }
 
-// getsAsOf asks for what was when everything had just been attached.
+// getsAsOf asks for what was when everything had just been attached: half of the
+// cards were changed since.
 func (s *system) getsAsOf() func(int, int) request {
 	at := s.since.UTC().Format("?as_of=2006-01-02T15:04:05.000Z")
 	gets := s.gets()
 	return func(client, n int) request {
 		r := gets(client, n)
-		r.path += at
+		r.path, r.want = r.path+at, `"plan":"gold"`
 		return r
 	}
 }

@@ -36,6 +36,9 @@ func (s *serving) open(ctx context.Context) error {
 	if err := s.ours.prepare(ctx); err != nil {
 		return err
 	}
+	if err := s.ours.age(ctx); err != nil {
+		return err
+	}
 	address, err := s.child("-role", "echo")
 	if err != nil {
 		return err

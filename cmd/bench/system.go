@@ -59,6 +59,19 @@ func (s *system) prepare(ctx context.Context) error {
 	return nil
 }
 
+// age changes every other card, so that it is not what it was when prepare was done.
+func (s *system) age(ctx context.Context) error {
+	c := dial(s.address)
+	defer c.close()
+	for i := 0; i < len(s.cards); i += 2 {
+		r := request{method: "PATCH", path: "/v1/payment-methods/" + s.cards[i], body: `{"metadata":{"plan":"lead"}}`, want: `"plan":"lead"`}
+		if err := c.expect(ctx, r, 200); err != nil {
+			return err
+		}
+	}
+	return s.settled(ctx)
+}
+
 // size is the length of the answer to a request.
 func (s *system) size(ctx context.Context, r request, status int) (int, error) {
 	c := dial(s.address)
