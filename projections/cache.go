@@ -57,6 +57,13 @@ func (c *lru[K, V]) put(key K, value V) {
 	c.pushFront(item)
 }
 
+func (c *lru[K, V]) remove(key K) {
+	if item, ok := c.items[key]; ok {
+		c.unlink(item)
+		delete(c.items, key)
+	}
+}
+
 func (c *lru[K, V]) unlink(item *lruItem[K, V]) {
 	item.prev.next, item.next.prev = item.next, item.prev
 }
@@ -66,13 +73,13 @@ func (c *lru[K, V]) pushFront(item *lruItem[K, V]) {
 	item.prev.next, item.next.prev = item, item
 }
 
-// rowCache keeps rows that were read or written lately, for readers. A row that
-// was read from the database while a commit was under way may be the old one, so
-// it is kept only when no commit began since the reading did.
-type rowCache struct {
+// commitCache keeps what was read or written lately, for readers. What was read from
+// the database while a commit was under way may be old, so it is kept only when no
+// commit began since the reading did.
+type commitCache[K comparable, V any] struct {
 	mu     sync.Mutex
 	commit uint64 // odd while a commit is under way
-	rows   *lru[methodKey, *cachedRow]
+	values *lru[K, V]
 }
 
 // cachedRow is a row on its own bytes, and what readers get of it.
@@ -81,40 +88,38 @@ type cachedRow struct {
 	MethodRow
 }
 
-func newRowCache(entries int) *rowCache {
-	return &rowCache{rows: newLRU[methodKey, *cachedRow](entries)}
+func newCommitCache[K comparable, V any](entries int) *commitCache[K, V] {
+	return &commitCache[K, V]{values: newLRU[K, V](entries)}
 }
 
-// get returns a row, or the stamp to put it with once it has been read.
-func (c *rowCache) get(k methodKey) (found *cachedRow, stamp uint64) {
+// get returns a value, or the stamp to put it with once it has been read.
+func (c *commitCache[K, V]) get(k K) (found V, ok bool, stamp uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	found, _ = c.rows.get(k)
-	return found, c.commit
+	found, ok = c.values.get(k)
+	return found, ok, c.commit
 }
 
-// put keeps a row that was read from the database after get returned stamp.
-func (c *rowCache) put(k methodKey, r *cachedRow, stamp uint64) {
+// put keeps a value that was read from the database after get returned stamp.
+func (c *commitCache[K, V]) put(k K, value V, stamp uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if stamp == c.commit && stamp%2 == 0 {
-		c.rows.put(k, r)
+		c.values.put(k, value)
 	}
 }
 
-// begin says that a commit begins, end that its rows are what readers must see.
-func (c *rowCache) begin() {
+// begin says that a commit begins, end that readers must see what it has changed.
+func (c *commitCache[K, V]) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.commit++
 }
 
-func (c *rowCache) end(keys []methodKey, rows []*cachedRow) {
+func (c *commitCache[K, V]) end(changed func(*lru[K, V])) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i, k := range keys {
-		c.rows.put(k, rows[i])
-	}
+	changed(c.values)
 	c.commit++
 }
 

@@ -3,32 +3,38 @@ package projections
 import "testing"
 
 // What was read from the database while a commit was under way may be old.
-func TestARowReadDuringACommitIsNotKept(t *testing.T) {
-	k, old, current := methodKey{1}, &cachedRow{}, &cachedRow{}
-	c := newRowCache(2)
-	_, before := c.get(k)
+func TestWhatWasReadDuringACommitIsNotKept(t *testing.T) {
+	const old, current = "old", "current"
+	nothing := func(*lru[int, string]) {}
+	c := newCommitCache[int, string](2)
+	_, _, before := c.get(1)
 	c.begin()
-	_, during := c.get(k)
-	c.put(k, old, before)
-	c.put(k, old, during)
-	if found, _ := c.get(k); found != nil {
-		t.Error("a row read before or during the commit was kept while it was under way")
+	_, _, during := c.get(1)
+	c.put(1, old, before)
+	c.put(1, old, during)
+	if _, ok, _ := c.get(1); ok {
+		t.Error("what was read before or during the commit was kept while it was under way")
 	}
-	c.end(nil, nil)
-	c.put(k, old, before)
-	c.put(k, old, during)
-	if found, _ := c.get(k); found != nil {
-		t.Error("a row read before or during the commit was kept after it")
+	c.end(nothing)
+	c.put(1, old, before)
+	c.put(1, old, during)
+	if _, ok, _ := c.get(1); ok {
+		t.Error("what was read before or during the commit was kept after it")
 	}
-	_, after := c.get(k)
-	c.put(k, current, after)
-	if found, _ := c.get(k); found != current {
-		t.Error("a row read after the commit was not kept")
+	_, _, after := c.get(1)
+	c.put(1, current, after)
+	if found, _, _ := c.get(1); found != current {
+		t.Error("what was read after the commit was not kept")
 	}
 	c.begin()
-	c.end([]methodKey{k}, []*cachedRow{old})
-	if found, _ := c.get(k); found != old {
-		t.Error("the commit's own row is not what readers get")
+	c.end(func(values *lru[int, string]) { values.put(1, old) })
+	if found, _, _ := c.get(1); found != old {
+		t.Error("what the commit has written is not what readers get")
+	}
+	c.begin()
+	c.end(func(values *lru[int, string]) { values.remove(1); values.remove(2) })
+	if _, ok, _ := c.get(1); ok {
+		t.Error("what the commit has changed is still there")
 	}
 }
 

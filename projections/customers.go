@@ -29,6 +29,7 @@ type customers struct {
 	lastMessage eventstore.Position
 	keys        []methodKey
 	rows        []*cachedRow
+	lists       []string // prefixes of those that a method was added to
 	committing  bool
 
 	scratch []byte          // the present message
@@ -108,6 +109,9 @@ func (c *customers) Apply(batch *pebble.Batch, ch Change) error {
 			return err
 		}
 		c.dirty[id] = next
+		if before == nil && next.Customer != "" {
+			c.lists = append(c.lists, string(prefix(tableOfCustomer, next.Organization, next.Customer)))
+		}
 	}
 	if id := domain.SetupIntentOf(ch.Event); id != "" {
 		p.intentBefore = c.known.SetupIntents[id]
@@ -316,12 +320,12 @@ func (c *customers) Stage(batch *pebble.Batch) error {
 func (c *customers) Committing() {
 	c.committing = true
 	c.v.rows.begin()
+	c.v.lists.begin()
 }
 
 // Committed implements Projector.
 func (c *customers) Committed() {
-	c.v.rows.end(c.keys, c.rows)
-	c.committing = false
+	c.ended()
 	for id, m := range c.dirty {
 		c.methods.put(id, m)
 	}
@@ -338,11 +342,26 @@ func (c *customers) Committed() {
 // Discard implements Projector.
 func (c *customers) Discard() {
 	if c.committing {
-		c.v.rows.end(nil, nil)
-		c.committing = false
+		c.keys, c.lists = nil, nil
+		c.ended()
 	}
 	c.lastMessage = c.published
 	c.forget()
+}
+
+// ended lets readers see what the commit has changed.
+func (c *customers) ended() {
+	c.v.rows.end(func(rows *lru[methodKey, *cachedRow]) {
+		for i, k := range c.keys {
+			rows.put(k, c.rows[i])
+		}
+	})
+	c.v.lists.end(func(lists *lru[string, []place]) {
+		for _, of := range c.lists {
+			lists.remove(of)
+		}
+	})
+	c.committing = false
 }
 
 func (c *customers) forget() {
@@ -352,7 +371,7 @@ func (c *customers) forget() {
 	clear(c.uses.dirty)
 	c.todo.discard()
 	clear(c.rows)
-	c.keys, c.rows = c.keys[:0], c.rows[:0]
+	c.keys, c.rows, c.lists = c.keys[:0], c.rows[:0], c.lists[:0]
 }
 
 // headerSafe returns a trace context that can be a header's value, or nothing.

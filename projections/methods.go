@@ -56,8 +56,8 @@ func (v *Views) Method(organization string, id domain.MethodID) (MethodRow, bool
 // row returns a method's row, nil when it does not match. found tells whether
 // there is one.
 func (v *Views) row(k methodKey, matches func(*row) bool) (out *cachedRow, found bool, err error) {
-	cached, stamp := v.rows.get(k)
-	if cached != nil {
+	cached, ok, stamp := v.rows.get(k)
+	if ok {
 		if matches != nil && !matches(&cached.row) {
 			return nil, true, nil
 		}
@@ -93,6 +93,12 @@ func (v *Views) Methods(organization string, q MethodQuery) (Page, error) {
 		return Page{}, err
 	}
 	matches := func(r *row) bool { return q.matches(organization, r) }
+	if places, ok, err := v.ofCustomer(q, l); err != nil || ok {
+		if err != nil {
+			return Page{}, err
+		}
+		return v.pageOf(places, q.Limit, matches)
+	}
 	if places, ok, err := v.expiring(organization, q, l); err != nil || ok {
 		if err != nil {
 			return Page{}, err

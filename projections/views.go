@@ -94,7 +94,8 @@ type Views struct {
 	projections   []*projection
 	progress      progress
 	timetable     timetable
-	rows          *rowCache
+	rows          *commitCache[methodKey, *cachedRow]
+	lists         *commitCache[string, []place] // of customers, by their prefix; nil for a long one
 
 	// guard keeps db open while somebody reads: readers hold it shared for one
 	// bounded read, Close holds it alone.
@@ -144,7 +145,7 @@ func clearAway(o Options, cause error) (bool, error) {
 }
 
 func open(ctx context.Context, store eventstore.Store, o Options) (*Views, error) {
-	v := &Views{o: o, store: store, log: o.Logger, rows: newRowCache(o.CachedMethods)}
+	v := &Views{o: o, store: store, log: o.Logger, rows: newCommitCache[methodKey, *cachedRow](o.CachedMethods), lists: newCommitCache[string, []place](max(1, o.CachedMethods/4))}
 	v.customers, v.organizations = newCustomers(v), newOrganizations(v)
 	for _, p := range []Projector{v.customers, v.organizations} {
 		next := &projection{Projector: p}
