@@ -224,7 +224,7 @@ func (v *Views) pageOf(places []place, limit int, matches func(*row) bool) (Page
 		limit = DefaultLimit
 	}
 	limit = min(limit, MaxLimit)
-	var page Page
+	page := Page{Items: make([][]byte, 0, min(limit, len(places)))}
 	var last place
 	for _, p := range places {
 		found, err := v.item(p[:], matches)
