@@ -8,6 +8,8 @@ FUZZTIME ?= 20s
 TESTFLAGS ?=
 BENCH ?=
 BENCHFLAGS ?=
+TORTURE ?=
+TORTUREFLAGS ?=
 # The revision goes into the binary where git can tell it.
 BUILDVCS := $(shell git status > /dev/null 2>&1 && echo auto || echo false)
 
@@ -35,10 +37,8 @@ bench: ## measure next to Echo and to PostgreSQL with an outbox; table, bin/benc
 benchsmoke: ## see in half a minute that everything make bench measures works
 	go run ./cmd/bench -smoke $(BENCHFLAGS)
 
-torture: ## kill -9, lost answers and elections on one server, replicas, a NATS and a KurrentDB cluster; half an hour
-	PMLEDGER_TORTURE=long go test ./cmd/pmledger -run 'Torture|MayBeAway' -count=1 -timeout 40m -v
-	PMLEDGER_TORTURE=long go test ./projections/publisher -run Killed -count=1 -timeout 30m -v
-	PMLEDGER_TORTURE=long go test ./eventstore/kurrent -run 'NoTrouble|GoesAway' -count=1 -timeout 15m -v
+torture: ## break everything on purpose and count what did not hold; table, bin/torture/torture.md (TORTURE=long: an hour or two)
+	go run ./cmd/torture -report bin/torture -size $(or $(TORTURE),page) $(TORTUREFLAGS)
 
 fuzz: ## fuzz every fuzz target for FUZZTIME each
 	@set -e; for package in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \

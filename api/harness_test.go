@@ -78,6 +78,12 @@ func (s *safeBuffer) String() string {
 	return s.b.String()
 }
 
+func (s *safeBuffer) reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.b.Reset()
+}
+
 const devKey = "pml_test_a_key_for_trying_things_out"
 
 // numbered makes ids that are the same in every run, and others for another node.

@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/pmledger/pmledger/domain"
+	"github.com/pmledger/pmledger/eventstore/planted"
 )
 
 // A shape is what a body must look like: a JSON Schema, as it stands in the
@@ -200,7 +201,7 @@ func screenAll(v *value, at *place, f *faults) {
 			inner := place{parent: at, index: i}
 			if v.kind == kindObject {
 				inner.name = v.names[i]
-				if domain.ContainsPAN(inner.name) {
+				if !planted.UnscreenedNames.Here() && domain.ContainsPAN(inner.name) {
 					f.addPAN(at.String())
 				}
 			}
@@ -239,6 +240,9 @@ func (sh *shape) checkString(v *value, at *place, f *faults) {
 		return
 	}
 	if problem := sh.wrongString(v.text); problem != "" {
+		if planted.ShownValue.Here() {
+			problem += ", not " + v.text
+		}
 		f.add(at.String(), problem)
 	}
 }

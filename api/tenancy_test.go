@@ -1,111 +1,212 @@
 package api
 
 import (
+	"fmt"
 	"maps"
-	"net/http"
-	"regexp"
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/pmledger/pmledger/domain"
+	"github.com/pmledger/pmledger/eventstore/torture"
+	"github.com/pmledger/pmledger/gateway/sandbox"
 )
 
-// version is what counts on with every write of the prober's own.
-var version = regexp.MustCompile(`,"version":[0-9]+`)
+// side is a pair of organizations: one asks, and the other owns what it asks for.
+// Their names are such that one stands before, behind and within the other.
+type side struct{ asker, owner, nobody string }
 
-// probe is a call that names something, as {id}, that may be somebody else's.
-type probe struct{ method, target, body string }
+var allSides = []side{{"acme", "acme-2", "acme-3"}, {"acme-2", "acme", "acm"}, {"b", "B", "C"}}
 
 // Something of another organization answers exactly as something that does not
-// exist: status, headers and body, for every route that takes an id anywhere.
+// exist. Two ledgers are alike, but what the one's owner has is unknown in the
+// other. Every request is sent to both: the answers must be the same to the byte,
+// and so must what the asker has in the log in the end. What the owner has stays
+// as it was.
 func TestForeignThingsAnswerAsThoseThatDoNotExist(t *testing.T) {
-	b := newBench(t)
-	owner := b.key("acme", domain.ModeTest)
-	attached := b.want(201, b.as(owner, "POST", "/v1/customers/cus_1/payment-methods", `{"type":"card","token":"tok_visa"}`))
-	events := b.want(200, b.as(owner, "GET", "/v1/events?limit=1", "")).body
-	_, event, _ := strings.Cut(events, `"id":"`)
-	issued := idIn(b.want(201, b.as(owner, "POST", "/v1/api-keys", `{"scopes":["keys.admin"]}`)).body)
-	intent := idIn(b.want(201, b.as(owner, "POST", "/v1/setup-intents", `{"customer_id":"cus_2"}`)).body)
-	b.want(200, b.as(owner, "PUT", "/v1/subscriptions/sub_1", `{"customer_id":"cus_1","status":"active"}`))
-	own := idIn(b.want(201, b.do("POST", "/v1/customers/own/payment-methods", `{"type":"card","token":"tok_visa"}`)).body)
+	seed, sides := torture.Seed(t), allSides
+	if testing.Short() {
+		sides = sides[:1]
+	}
+	var mu sync.Mutex
+	var total probed
+	var done sync.WaitGroup
+	for i, s := range sides {
+		done.Go(func() {
+			got := s.probe(t, rand.New(rand.NewPCG(seed, uint64(i))))
+			mu.Lock()
+			defer mu.Unlock()
+			total.probes += got.probes
+			total.leaks += got.leaks
+			total.wrong += got.wrong
+			total.changed += got.changed
+		})
+	}
+	done.Wait()
+	torture.Add(t, torture.Report{
+		Campaign: "cross-tenant probes", Seed: seed,
+		Counts: []torture.Figure{torture.Count(total.probes, "probes"), torture.Count(len(sides), "pairs of organizations")},
+		Violations: []torture.Figure{
+			torture.Count(total.leaks, "answers that tell"), torture.Count(total.wrong, "not refused"), torture.Count(total.changed, "records and views changed"),
+		},
+	})
+}
 
-	foreign := map[string]string{"method": idIn(attached.body), "event": event[:36], "key": issued, "customer": "cus_1", "intent": intent, "subscription": "sub_1"}
-	unknown := map[string]string{"method": "pm_01930000000070008000ffffffffffff", "event": "evt_c613acd56d0055169de9688cbfffffff", "key": "k7c2m5q3xvna", "customer": "cus_x",
-		"intent": "seti_01930000000070008000ffffffffffff", "subscription": "sub_x"}
-	for _, p := range probesOf(t, b.server.routes, own) {
-		var answers []answer
-		for _, ids := range []map[string]string{foreign, unknown} {
-			target := p.target
-			body := p.body
-			for name, id := range ids {
-				target, body = strings.ReplaceAll(target, "{"+name+"}", id), strings.ReplaceAll(body, "{"+name+"}", id)
+// probed is what was counted.
+type probed struct{ probes, leaks, wrong, changed int }
+
+// probe sends every probe to a ledger where the owner's things are and to one
+// where they are not.
+func (s side) probe(t *testing.T, random *rand.Rand) (total probed) {
+	there, absent := newWorld(t, s.asker, s.owner, "theirs"), newWorld(t, s.asker, s.nobody, "absent")
+	before := append(there.records(s.owner), there.owners()...)
+	all := probesOf(there.server.routes, there.own, there.foreign)
+	most := torture.Size(len(firstProbes(all))+200, 20000, len(all))
+	if rest := all[len(firstProbes(all)):]; len(all) > most {
+		random.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
+		all = all[:most]
+	}
+	for _, p := range all {
+		total.probes++
+		got, want := there.send(p), absent.send(p)
+		if got.status != want.status || got.body != want.body || !maps.EqualFunc(got.header, want.header, slices.Equal) {
+			if total.leaks++; total.leaks <= 3 {
+				t.Errorf("%s asks %s for %s %s %q %s: there\n%+v\nnot there\n%+v", s.asker, s.owner, p.method, p.target, p.headers, p.body, got, want)
 			}
-			a := b.do(p.method, target, body, "X-Request-Id: probe")
-			// The names of customers and subscriptions are the caller's own; only what is behind them must not show.
-			a.body = strings.NewReplacer(ids["customer"], "{customer}", ids["subscription"], "{subscription}").Replace(a.body)
-			a.body = version.ReplaceAllString(a.body, "")
-			delete(a.header, "Etag")
-			delete(a.header, "Ledger-Position")
-			answers = append(answers, a)
 		}
-		if answers[0].status != answers[1].status || answers[0].body != answers[1].body || !sameHeaders(answers[0].header, answers[1].header) {
-			t.Errorf("%s %s: foreign\n%+v\nunknown\n%+v", p.method, p.target, answers[0], answers[1])
-		}
-		if answers[0].status < 300 && strings.Contains(answers[0].body, "pm_") {
-			t.Errorf("%s %s shows something: %s", p.method, p.target, answers[0].body)
+		if p.want != 0 && got.status != p.want || p.refused && got.status < 400 {
+			if total.wrong++; total.wrong <= 3 {
+				t.Errorf("%s asks %s for %s %s %q %s: %d %s", s.asker, s.owner, p.method, p.target, p.headers, p.body, got.status, got.body)
+			}
 		}
 	}
-	if again := b.want(200, b.as(owner, "GET", "/v1/payment-methods/"+foreign["method"], "")); again.body != attached.body {
-		t.Error("a probe changed the payment method")
-	}
+	total.changed = differ(before, append(there.records(s.owner), there.owners()...)) + differ(there.records(s.asker), absent.records(s.asker))
+	return total
 }
 
-// probesOf makes a probe of every route with a parameter, and of every query
-// parameter that names a thing.
-func probesOf(t *testing.T, routes []*route, own string) []probe {
-	t.Helper()
-	bodies := map[string]string{
-		"PATCH /v1/payment-methods/:id": `{"external_id":"mine"}`, "POST /v1/payment-methods/:id/default": "",
-		"POST /v1/payment-methods/:id/verify": "", "POST /v1/payment-methods/:id/verify/confirm": `{"amounts":[32,45]}`,
-		"POST /v1/payment-methods/:id/verify/resend": "", "POST /v1/payment-methods/:id/replace": `{"token":"tok_amex"}`,
-		"POST /v1/payment-methods/:id/declines": `{"code":"stolen_card"}`, "POST /v1/setup-intents/:id/confirm": `{"token":"tok_visa"}`,
-		"POST /v1/setup-intents/:id/cancel": "", "PUT /v1/subscriptions/:id": `{"customer_id":"own","status":"paused"}`,
-	}
-	kinds := map[string]string{
-		"/v1/events/:id": "{event}", "/v1/api-keys/:id": "{key}", "/v1/setup-intents/:id": "{intent}", "/v1/setup-intents/:id/confirm": "{intent}",
-		"/v1/setup-intents/:id/cancel": "{intent}", "/v1/setup-intents/:id/return": "{intent}", "/v1/subscriptions/:id": "{subscription}",
-	}
-	probes := []probe{
-		{"GET", "/v1/payment-methods?customer_id={customer}&include_removed=true", ""},
-		{"GET", "/v1/events?customer_id={customer}", ""},
-		{"GET", "/v1/events?payment_method_id={method}", ""},
-		{"GET", "/v1/payment-methods/{method}?as_of=2026-06-01T12:00:00Z", ""},
-		{"GET", "/v1/customers/{customer}/payment-methods?as_of=2026-06-01T12:00:00Z", ""},
-		{"GET", "/v1/customers/{customer}/default-payment-method?as_of=2026-06-01T12:00:00Z", ""},
-		{"DELETE", "/v1/payment-methods/" + own + "?promote={method}", ""},
-		{"POST", "/v1/payment-methods/" + own + "/replace", `{"with":"{method}"}`},
-		{"PUT", "/v1/subscriptions/mine", `{"customer_id":"own","status":"active","default_payment_method_id":"{method}"}`},
-	}
-	for _, r := range routes {
-		if !strings.Contains(r.path, ":") || strings.HasSuffix(r.path, "/webhooks") || r.method == "POST" && strings.Contains(r.path, ":customer_id") {
-			continue // attaching to a customer of that name makes one's own
-		}
-		id := kinds[r.path]
-		if id == "" {
-			id = "{method}"
-		}
-		target := strings.NewReplacer(":customer_id", "{customer}", ":id", id).Replace(r.path)
-		body, known := bodies[r.method+" "+r.path]
-		if !known && r.shape != nil {
-			t.Errorf("no body for %s %s", r.method, r.path)
-		}
-		probes = append(probes, probe{r.method, target, body})
-	}
-	return probes
+// world is a ledger with two organizations: the owner, whose things have names of
+// their own in each world, and the asker, who is the same in all.
+type world struct {
+	*bench
+	mu      sync.Mutex
+	naming  func(uuid.UUID) uuid.UUID
+	random  *rand.ChaCha8
+	keys    map[string]string // the owner's, and those of the asker by what they may do
+	own     map[string][]string
+	foreign map[string][]string
 }
 
-func sameHeaders(a, b http.Header) bool { return maps.EqualFunc(a, b, slices.Equal) }
+func newWorld(t *testing.T, asker, owner, name string) *world {
+	w := &world{keys: map[string]string{}, random: rand.NewChaCha8([32]byte([]byte(fmt.Sprintf("%-32s", name))))}
+	next := numbered(0)
+	w.naming = func(id uuid.UUID) uuid.UUID {
+		copy(id[9:], name)
+		return id
+	}
+	w.bench = newBench(t, func(o *Options) {
+		o.RawCards = true
+		o.Random = w
+		o.NewID = func() uuid.UUID {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.naming(next())
+		}
+		o.WebhookSecrets = func(_, organization string) string {
+			return map[string]string{asker: webhookSecret, owner: "whsec_" + name}[organization]
+		}
+	})
+	w.keys["owner"] = w.key(owner, domain.ModeTest)
+	w.foreign = w.furnish(w.keys["owner"], owner, name)
+	w.mu.Lock()
+	w.naming = func(id uuid.UUID) uuid.UUID { return id }
+	w.random = rand.NewChaCha8([32]byte([]byte(fmt.Sprintf("%-32s", "asker"))))
+	w.mu.Unlock()
+	w.keys["everything"] = w.key(asker, domain.ModeTest)
+	w.own = w.furnish(w.keys["everything"], asker, "own")
+	for _, scope := range Scopes() {
+		w.keys["only "+scope] = w.key(asker, domain.ModeTest, scope)
+		w.keys["not "+scope] = w.key(asker, domain.ModeTest, slices.DeleteFunc(Scopes(), func(s string) bool { return s == scope })...)
+	}
+	return w
+}
+
+// Read makes the API keys' secrets.
+func (w *world) Read(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.random.Read(p)
+}
+
+// send sends a probe. Time goes on, so that nobody runs into the limit of wrong
+// credentials.
+func (w *world) send(p probe) answer {
+	w.clock.add(2 * time.Second)
+	headers := append(slices.Clip(p.headers), "X-Request-Id: probe")
+	if strings.HasSuffix(p.target, "/webhooks") {
+		headers = append(headers, sandbox.SignatureHeader+": "+sandbox.Sign([]byte(p.body), webhookSecret, w.clock.Now()))
+	}
+	return w.as(w.keys[p.key], p.method, p.target, p.body, headers...)
+}
+
+// records are those of an organization, as they are stored.
+func (w *world) records(organization string) []string {
+	var found []string
+	head, err := w.store.Head(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for batch, err := range w.store.Follow(w.t.Context(), 0) {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, r := range batch {
+			if _, whose, _ := domain.StreamOwner(r.Stream); whose == organization {
+				found = append(found, fmt.Sprint(r.Stream, r.Version, r.ID, r.Type, string(r.Data), string(r.Metadata)))
+			}
+		}
+		if batch[len(batch)-1].Position >= head {
+			break
+		}
+	}
+	return found
+}
+
+// owners are the answers that the owner gets: everything it has.
+func (w *world) owners() (seen []string) {
+	targets := []string{"/v1/organization", "/v1/api-keys?limit=100", "/v1/payment-methods?limit=100&include_removed=true", "/v1/events?limit=100"}
+	for _, id := range w.foreign["method"] {
+		targets = append(targets, "/v1/payment-methods/"+id, "/v1/payment-methods/"+id+"/history")
+	}
+	for _, id := range w.foreign["intent"] {
+		targets = append(targets, "/v1/setup-intents/"+id)
+	}
+	for _, id := range w.foreign["subscription"] {
+		targets = append(targets, "/v1/subscriptions/"+id)
+	}
+	for _, id := range w.foreign["event"] {
+		targets = append(targets, "/v1/events/"+id)
+	}
+	for _, target := range targets {
+		a := w.as(w.keys["owner"], "GET", target, "", "Ledger-Min-Position: head", "X-Request-Id: owner")
+		seen = append(seen, fmt.Sprint(target, a.status, a.body))
+	}
+	return seen
+}
+
+// differ counts the records that only one of the two has, or has elsewhere.
+func differ(a, b []string) (n int) {
+	for i := range max(len(a), len(b)) {
+		if i >= len(a) || i >= len(b) || a[i] != b[i] {
+			n++
+		}
+	}
+	return n
+}
 
 // Two organizations with a customer of one name have nothing in common, and one
 // idempotency key of theirs is two.

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pmledger/pmledger/domain"
+	"github.com/pmledger/pmledger/eventstore/planted"
 )
 
 // Bounds of Execute. A conflict can only come from another process, since
@@ -131,6 +132,9 @@ func (x *execution) run(ctx context.Context) (Result, error) {
 		if _, err := x.fold.read(ctx, x.store, 0); err != nil {
 			return Result{}, err
 		}
+		if planted.DecideAgain.Here() && x.command != nil {
+			delete(x.fold.commands, x.CommandID)
+		}
 		if known, ok := x.fold.commands[x.CommandID]; ok {
 			return x.replay(ctx, known)
 		}
@@ -151,7 +155,7 @@ func (x *execution) run(ctx context.Context) (Result, error) {
 
 // replay rebuilds the result of a recorded command from its own records.
 func (x *execution) replay(ctx context.Context, known command) (Result, error) {
-	if known.mac != x.RequestMAC {
+	if known.mac != x.RequestMAC && !planted.KeyAlone.Here() {
 		return Result{}, domain.Refuse(domain.CodeKeyReused, "the idempotency key was used before with another request")
 	}
 	then := x.fold
@@ -181,7 +185,7 @@ func (x *execution) decideAndAppend(ctx context.Context) (Result, error) {
 		now = x.now()
 	}
 	now = now.UTC().Truncate(time.Millisecond)
-	if now.Before(f.last) {
+	if now.Before(f.last) && !planted.TimeGoesBack.Here() {
 		now = f.last
 	}
 	events, err := f.state.Decide(x.command, now)
@@ -206,6 +210,9 @@ func (x *execution) decideAndAppend(ctx context.Context) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
+	}
+	if planted.FoldFirst.Here() {
+		f.state = next
 	}
 	position, err := x.append(ctx, records)
 	if err != nil {
@@ -249,7 +256,7 @@ func (x *execution) append(ctx context.Context, records []NewRecord) (Position, 
 			break
 		}
 	}
-	if err == nil && x.contested {
+	if err == nil && x.contested && !planted.SkipConfirm.Here() {
 		err = x.confirm(ctx, records)
 	}
 	return position, err

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/pmledger/pmledger/domain"
 	"github.com/pmledger/pmledger/eventstore"
+	"github.com/pmledger/pmledger/eventstore/planted"
 )
 
 // ClockOptions are the parts of an ExpiryClock. Those without a default are
@@ -44,6 +46,8 @@ type ExpiryClock struct {
 	o     ClockOptions
 	hints *subscription
 	dials map[string]*dial
+	order []*dial   // all of them, by organization
+	turns int       // which of them is first
 	soon  time.Time // real time before which no dial need be looked at
 
 	mu     sync.Mutex
@@ -96,7 +100,7 @@ func (c *ExpiryClock) Run(ctx context.Context) error {
 	}
 	defer func() {
 		c.o.Views.timetable.unsubscribe(c.hints)
-		c.hints, c.dials = nil, nil
+		c.hints, c.dials, c.order = nil, nil, nil
 	}()
 	for {
 		changed := c.o.Views.progress.change()
@@ -157,7 +161,7 @@ func (c *ExpiryClock) Step(ctx context.Context, now time.Time) (did bool, next t
 	}
 	budget := max(c.o.Rate/10, 1)
 	c.soon = time.Time{}
-	for _, d := range c.dials {
+	for _, d := range c.inTurn() {
 		if budget > 0 {
 			n, err := c.advance(ctx, d, now, budget)
 			if err != nil {
@@ -211,7 +215,7 @@ func (c *ExpiryClock) update(now time.Time) error {
 			c.o.Views.timetable.unsubscribe(hints)
 			return err
 		}
-		c.hints, c.dials = hints, map[string]*dial{}
+		c.hints, c.dials, c.order = hints, map[string]*dial{}, nil
 		for _, id := range organizations {
 			c.dial(id, now)
 		}
@@ -237,7 +241,19 @@ func (c *ExpiryClock) dial(id string, now time.Time) (d *dial, isNew bool) {
 	d = &dial{organization: id, failed: map[string]*failure{}}
 	d.reset(c.o.Views, now)
 	c.dials[id] = d
+	at, _ := slices.BinarySearchFunc(c.order, id, func(d *dial, id string) int { return cmp.Compare(d.organization, id) })
+	c.order = slices.Insert(c.order, at, d)
 	return d, true
+}
+
+// inTurn yields all dials, beginning with another one each time: a step may come to
+// the end of what it may do before it has come to all.
+func (c *ExpiryClock) inTurn() []*dial {
+	if len(c.order) == 0 {
+		return nil
+	}
+	c.turns = (c.turns + 1) % len(c.order)
+	return slices.Concat(c.order[c.turns:], c.order[:c.turns])
 }
 
 // reset makes the dial look at everything once more.
@@ -317,11 +333,12 @@ func outage(err error) bool {
 func (d *dial) again(now time.Time, most int) []candidate {
 	var todo []candidate
 	for _, f := range d.failed {
-		if !f.at.After(now) && len(todo) < most {
+		if !f.at.After(now) {
 			todo = append(todo, f.candidate)
 		}
 	}
-	return todo
+	slices.SortFunc(todo, func(a, b candidate) int { return cmp.Compare(a.name(), b.name()) })
+	return todo[:min(len(todo), most)]
 }
 
 func (d *dial) settle(at candidate, err error, now time.Time, log *slog.Logger) {
@@ -346,6 +363,9 @@ func (c *ExpiryClock) execute(ctx context.Context, organization string, at candi
 	policy, now, err := c.o.Policy(ctx, organization)
 	if err != nil {
 		return err
+	}
+	if planted.MachineTime.Here() {
+		now = c.o.Now()
 	}
 	state, _, err := c.o.Ledger.State(ctx, at.stream)
 	if err != nil {

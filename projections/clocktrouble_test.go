@@ -164,3 +164,41 @@ func TestTheClockRunsByItself(t *testing.T) {
 		}
 	}
 }
+
+// A clock whose views lag ends the verification that the log holds, not the one that
+// the views still list: that one's end has its id already.
+func TestAClockBehindTheLogEndsALaterVerification(t *testing.T) {
+	w := newTower(t)
+	bank := w.card()
+	bank.Type, bank.Facts = domain.TypeBankAccount, factsOf(domain.TypeBankAccount)
+	w.execute(stream("cus_1"), bank)
+	begin := func(reference string) {
+		asked := w.execute(stream("cus_1"), domain.VerifyMethod{MethodID: bank.MethodID})
+		w.execute(stream("cus_1"), domain.RecordVerification{
+			MethodID: bank.MethodID, Asked: asked.Version, Kind: domain.EvidenceMicroDeposits, Named: domain.NamedAmounts, Reference: reference,
+		})
+	}
+	begin("first")
+	behind := open(t, w.store, options("behind"))
+	t.Cleanup(func() { _ = behind.Close() })
+	for did := true; did; {
+		var err error
+		if did, err = behind.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.at(epoch.Add(domain.MicroDepositLifetime))
+	begin("second")
+	w.now = w.now.Add(domain.MicroDepositLifetime)
+	late := w.options()
+	late.Views = behind
+	if did, _, err := projections.NewExpiryClock(late).Step(t.Context(), w.now); !did || err != nil {
+		t.Fatalf("did %v, %v", did, err)
+	}
+	if v := method(t, w.ledger, "acme", "cus_1", bank.MethodID).Verification; v.Status != domain.VerificationFailed || v.Reference != "second" {
+		t.Errorf("%+v", v)
+	}
+	if _, err := eventstore.Verify(t.Context(), w.store, nil); err != nil {
+		t.Error(err)
+	}
+}

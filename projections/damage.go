@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/pmledger/pmledger/eventstore"
+	"github.com/pmledger/pmledger/eventstore/planted"
 )
 
 const (
@@ -50,11 +51,14 @@ func (v *Views) dealWithDamage(cause error) {
 // showsDamage tells an error that only damage explains: a bad checksum, or a view
 // that contradicts itself.
 func showsDamage(err error) bool {
-	return pebble.IsCorruptionError(err) || errors.Is(err, errShortRow) || errors.Is(err, errMissing)
+	return pebble.IsCorruptionError(err) || errors.Is(err, errDamagedFile) || errors.Is(err, errShortRow) || errors.Is(err, errMissing)
 }
 
 // checked passes the error of a read on, and deals with one that shows damage.
 func (v *Views) checked(err error) error {
+	if planted.DamageIsNothing.Here() && showsDamage(err) {
+		return nil
+	}
 	if !showsDamage(err) {
 		return err
 	}

@@ -38,7 +38,9 @@ func (at candidate) command(c *domain.Customer, policy domain.Policy, now time.T
 		if ends := verificationEnds(m); ends.IsZero() || ends.After(now) {
 			return nil, ""
 		}
-		return domain.ExpireVerification{MethodID: m.ID}, ownCommandID("expiry", at.event)
+		// By the state: views that lag may still list an earlier verification, whose end
+		// is recorded under the id of its event.
+		return domain.ExpireVerification{MethodID: m.ID}, ownCommandID("expiry", string(m.ID), "verification", strconv.FormatUint(m.Version, 10))
 	}
 	m := c.Methods[domain.MethodID(at.subject)]
 	if m == nil {

@@ -116,7 +116,7 @@ func (v *Views) openPebble() (err error) {
 
 func (v *Views) engineOptions() *pebble.Options {
 	o := &pebble.Options{
-		FS:                          v.o.FS,
+		FS:                          blobFiles{v.o.FS, v.damage.found},
 		FormatMajorVersion:          pebble.FormatNewest,
 		DisableWAL:                  true, // the log is the write-ahead log
 		CacheSize:                   v.o.CacheBytes,

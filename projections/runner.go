@@ -11,6 +11,7 @@ import (
 
 	"github.com/pmledger/pmledger/domain"
 	"github.com/pmledger/pmledger/eventstore"
+	"github.com/pmledger/pmledger/eventstore/planted"
 )
 
 const (
@@ -44,6 +45,27 @@ func (v *Views) Run(ctx context.Context) error {
 		return fmt.Errorf("the views' database failed: %w", cause)
 	}
 	return result
+}
+
+// Step applies the next records of the log, one batch at most, and does not wait for
+// there to be any. It tells whether there were some. It is Run in single steps, for
+// who has a clock of their own; not both at a time.
+func (v *Views) Step(ctx context.Context) (did bool, err error) {
+	after, running := v.resume()
+	if !running {
+		return false, nil
+	}
+	head, err := v.store.Head(ctx)
+	if err != nil || head == after {
+		return false, err
+	}
+	for batch, err := range v.store.Follow(ctx, after) {
+		if err != nil {
+			return false, err
+		}
+		return true, v.apply(ctx, decode(batch[:min(len(batch), v.o.BatchRecords)]))
+	}
+	return false, errors.New("the log ended")
 }
 
 func (v *Views) run(ctx context.Context) error {
@@ -237,6 +259,9 @@ func (v *Views) advance(p *projection, changes []decoded) {
 func (v *Views) commit(p *projection, changes []decoded) (failed int, err error) {
 	batch := v.db.NewBatch()
 	defer func() { err = errors.Join(err, batch.Close()) }()
+	if planted.CheckpointFirst.Here() {
+		_ = v.db.Set(checkpointKey(p.Name()), checkpointAt(changes[len(changes)-1].Record).encode(), pebble.NoSync)
+	}
 	used, failed, err := v.applyAll(p, batch, changes)
 	if err != nil {
 		return failed, err
@@ -281,6 +306,9 @@ func (v *Views) applyAll(p *projection, batch *pebble.Batch, changes []decoded) 
 		c := &changes[at]
 		takes := p.Takes(c.category)
 		if c.err != nil && (takes || v.orphan(c.category)) {
+			if planted.SkipUnknown.Here() {
+				continue
+			}
 			return used, at, c.err
 		}
 		if !takes {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pmledger/pmledger/domain"
 	"github.com/pmledger/pmledger/eventstore"
+	"github.com/pmledger/pmledger/eventstore/planted"
 	"github.com/pmledger/pmledger/gateway"
 )
 
@@ -268,7 +269,7 @@ func (w *Worker) settle(t *task, err error, now time.Time) {
 	defer w.mu.Unlock()
 	l := w.lane(t.provider)
 	l.running--
-	if err != nil {
+	if err != nil && !planted.ForgetUnanswered.Here() {
 		if unanswered := (*unansweredError)(nil); errors.As(err, &unanswered) {
 			t.silent++
 		}

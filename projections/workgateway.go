@@ -10,6 +10,7 @@ import (
 
 	"github.com/pmledger/pmledger/domain"
 	"github.com/pmledger/pmledger/eventstore"
+	"github.com/pmledger/pmledger/eventstore/planted"
 	"github.com/pmledger/pmledger/gateway"
 )
 
@@ -119,6 +120,9 @@ func (w *Worker) ask(ctx context.Context, c *domain.Customer, item work, last bo
 	ctx, cancel := context.WithTimeout(ctx, w.o.Timeout)
 	defer cancel()
 	req := gateway.Request{Organization: c.Organization, Customer: c.ID, IdempotencyKey: domain.EventID(item.event)}
+	if planted.FreshGatewayKey.Here() {
+		req.IdempotencyKey = uuid.NewString()
+	}
 	if item.kind.cancels() {
 		left, _ := item.left(c)
 		return w.cancel(ctx, left, item, req, last)

@@ -18,6 +18,7 @@ import (
 	"github.com/pmledger/pmledger/domain"
 	"github.com/pmledger/pmledger/eventstore"
 	"github.com/pmledger/pmledger/eventstore/memory"
+	"github.com/pmledger/pmledger/eventstore/torture"
 )
 
 // aLedger is the export of a ledger with as many customers, who have a card each, in
@@ -86,10 +87,7 @@ func exportOf(t *testing.T, store eventstore.Store) string {
 // refuses what it leaves behind, and the same import again completes it.
 func TestTortureAnImportIsKilled(t *testing.T) {
 	export, dir := aLedger(t, 5000)
-	kills := 4
-	if os.Getenv("PMLEDGER_TORTURE") == "long" {
-		kills = 40
-	}
+	kills := torture.Size(4, 10, 40)
 	begun, cut := 0, map[int]bool{}
 	for kill := range kills {
 		cmd := exec.Command(binary, "events", "import", "--data", dir, "--min-free", "1MiB")
@@ -126,7 +124,9 @@ func TestTortureAnImportIsKilled(t *testing.T) {
 	if exported(t, dir) != export {
 		t.Error("the log is not the one that was exported")
 	}
-	t.Logf("%d kills; the last import found %d records of %d", begun, done.Present, done.Records)
+	torture.Add(t, torture.Report{Campaign: "kill -9 of an import", Counts: []torture.Figure{
+		torture.Count(begun, "kills"), torture.Count(done.Records, "records"), torture.Count(done.Present, "there before the last import"),
+	}})
 }
 
 // TestAnImportThatIsRefusedLeavesNothingBehind has what can be told at once, and

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -50,11 +51,23 @@ func testMain(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "pmledger")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", binary, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-tags", buildTags(), "-o", binary, ".").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building the program under test: %v\n%s", err, out)
 		return 1
 	}
 	return m.Run()
+}
+
+// buildTags are those of the tests: with planted bugs, the program has them too.
+func buildTags() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "-tags" {
+				return s.Value
+			}
+		}
+	}
+	return ""
 }
 
 // instance is a running `pmledger serve`.
@@ -212,7 +225,12 @@ func (a answer) json(t *testing.T) map[string]any {
 
 // try makes a request; header lines are name, value pairs.
 func (s *instance) try(client *http.Client, method, path, body string, header ...string) (answer, error) {
-	req, err := http.NewRequest(method, s.http+path, strings.NewReader(body))
+	return s.tryFor(context.Background(), client, method, path, body, header...)
+}
+
+// tryFor is try for as long as the client stays.
+func (s *instance) tryFor(ctx context.Context, client *http.Client, method, path, body string, header ...string) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, method, s.http+path, strings.NewReader(body))
 	if err != nil {
 		return answer{}, err
 	}

@@ -2,19 +2,16 @@ package main
 
 import (
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pmledger/pmledger/eventstore/torture"
 )
 
-// TestTheStoreMayBeAwayForAWhile stops the store under two servers: for 60 s in the
-// long form.
+// TestTheStoreMayBeAwayForAWhile stops the store under two servers.
 func TestTheStoreMayBeAwayForAWhile(t *testing.T) {
-	away := 3 * time.Second
-	if os.Getenv("PMLEDGER_TORTURE") == "long" {
-		away = time.Minute
-	}
+	away := torture.Size(3*time.Second, 10*time.Second, time.Minute)
 	r := newReplicas(t, 2)
 	all := r.startAll()
 	known := map[string]attached{}
@@ -36,9 +33,10 @@ func TestTheStoreMayBeAwayForAWhile(t *testing.T) {
 	for _, s := range all {
 		s.await("it is not ready", func() bool { return s.status("/readyz") == http.StatusServiceUnavailable })
 	}
-	for round := 0; round == 0 || time.Now().Before(until); round++ {
+	asked := 0
+	for asked == 0 || time.Now().Before(until) {
 		for _, s := range all {
-			whileAway(t, s, r.client, location)
+			asked += whileAway(t, s, r.client, location)
 		}
 	}
 	if err := r.store.Restart(); err != nil {
@@ -62,10 +60,14 @@ func TestTheStoreMayBeAwayForAWhile(t *testing.T) {
 	}
 	all[0].await("there are as many connections as before", func() bool { return r.store.Connections() <= connections })
 	checkOneLedger(t, r, known)
+	torture.Add(t, torture.Report{Campaign: "the cluster away", Counts: []torture.Figure{
+		torture.Count(int(away/time.Second), "seconds"), torture.Count(asked, "requests meanwhile"),
+	}})
 }
 
-// whileAway asks for everything that a server can and cannot do without the store.
-func whileAway(t *testing.T, s *instance, client *http.Client, location string) {
+// whileAway asks for everything that a server can and cannot do without the store,
+// and returns how much that is.
+func whileAway(t *testing.T, s *instance, client *http.Client, location string) (asked int) {
 	t.Helper()
 	for name, c := range map[string]struct {
 		want                 int
@@ -86,6 +88,7 @@ func whileAway(t *testing.T, s *instance, client *http.Client, location string) 
 		if c.header != "" {
 			header = []string{"Ledger-Min-Position", c.header}
 		}
+		asked++
 		began := time.Now()
 		a, err := s.try(client, c.method, c.path, body, header...)
 		if err != nil {
@@ -102,4 +105,5 @@ func whileAway(t *testing.T, s *instance, client *http.Client, location string) 
 			t.Errorf("%s took %s", name, took)
 		}
 	}
+	return asked
 }

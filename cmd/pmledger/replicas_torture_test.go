@@ -1,12 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -16,21 +15,22 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/pmledger/pmledger/api/apitest"
 	"github.com/pmledger/pmledger/eventstore/kurrent/kurrenttest"
+	"github.com/pmledger/pmledger/eventstore/torture"
 )
 
 // TestTortureReplicasAreOneLedger kills one of three servers on one store, again and
 // again, while clients work through all of them. The store elects other leaders, and
-// some of its answers to appends are lost. The long form is 60 s.
+// some of its answers to appends are lost.
 func TestTortureReplicasAreOneLedger(t *testing.T) {
-	length := 6 * time.Second
-	if os.Getenv("PMLEDGER_TORTURE") == "long" {
-		length = time.Minute
-	} else if testing.Short() {
+	if testing.Short() {
 		t.Skip("a torture takes its time")
 	}
+	length := torture.Size(4*time.Second, 15*time.Second, time.Minute)
 	r := newReplicasOn(t, 3, kurrenttest.Options{Nodes: 3})
-	r.startAll()
+	first := r.startAll()[0]
+	first.call(http.StatusOK, http.MethodPatch, "/v1/organization", `{"default_policy":"explicit"}`)
 	w := &workload{replicas: r, known: map[string]attached{}}
 	ctx, stop := context.WithTimeout(t.Context(), length)
 	defer stop()
@@ -58,8 +58,14 @@ func TestTortureReplicasAreOneLedger(t *testing.T) {
 	r.store.Heal()
 
 	checkOneLedger(t, r, w.known)
-	t.Logf("%d kills, %d elections in the store, %d answers lost; %d attaches acknowledged, %d reads with a position elsewhere, %d of them stale; %d customers with %d operations linearizable; %d requests asked again",
-		kills, elections, r.store.Counts(kurrenttest.Append).Faults, len(w.known), w.positioned.Load(), w.stale.Load(), w.customers.Load(), w.operations.Load(), r.again.Load())
+	torture.Add(t, torture.Report{Campaign: "three replicas",
+		Counts: []torture.Figure{
+			torture.Count(kills, "kills"), torture.Count(elections, "elections in the store"), torture.Count(r.store.Counts(kurrenttest.Append).Faults, "answers of the store lost"),
+			torture.Count(len(w.known), "attaches acknowledged"), torture.Count(w.positioned.Load(), "reads at a position of another server"),
+			torture.Count(w.operations.Load(), "operations"), torture.Count(w.customers.Load(), "customers"), torture.Count(r.again.Load(), "requests asked again"),
+		},
+		Violations: []torture.Figure{torture.Count(w.stale.Load(), "stale reads"), torture.Count(w.wrong.Load(), "customers not linearizable")},
+	})
 }
 
 // checkOneLedger looks whether log, stream and the views of all servers agree.
@@ -93,7 +99,7 @@ type workload struct {
 	mu    sync.Mutex
 	known map[string]attached // acknowledged, by idempotency key
 
-	positioned, stale, customers, operations atomic.Int64
+	positioned, stale, customers, operations, wrong atomic.Int64
 }
 
 // attachAndReadElsewhere attaches, and reads what it attached from another server, at
@@ -138,16 +144,14 @@ func version(a answer) uint64 {
 func (w *workload) oneCustomerAfterTheOther(ctx context.Context, n int) {
 	for round := 0; ctx.Err() == nil; round++ {
 		c := &shared{workload: w, customer: fmt.Sprintf("one_%d_%d", n, round), began: time.Now()}
-		if !c.attachAll() {
-			return
-		}
 		var working sync.WaitGroup
-		for client := range 4 {
+		for client := range apitest.Methods {
 			working.Go(func() { c.work(ctx, client) })
 		}
 		working.Wait()
-		if result, _ := porcupine.CheckOperationsVerbose(sharedModel, c.history, patience); result != porcupine.Ok {
-			w.t.Errorf("%s: %v over %d operations", c.customer, result, len(c.history))
+		if !apitest.Linearizable(c.history) {
+			w.wrong.Add(1)
+			w.t.Errorf("%s: %d operations are not linearizable:\n%s", c.customer, len(c.history), told(c.history))
 		}
 		w.customers.Add(1)
 		w.operations.Add(int64(len(c.history)))
@@ -159,131 +163,62 @@ type shared struct {
 	*workload
 	customer string
 	began    time.Time
-	ids      [3]string
 
 	mu      sync.Mutex
+	ids     [apitest.Methods]string // of the methods, as far as a client has seen them
 	history []porcupine.Operation
 }
 
-type sharedKind int
-
-const (
-	sharedDefault   sharedKind = iota // make a method the default
-	sharedDefaultOf                   // ask which one it is
-	sharedRead                        // read a method
-	sharedDetach
-)
-
-type sharedStep struct {
-	kind   sharedKind
-	method int
-}
-
-// sharedSeen is what an answer said.
-type sharedSeen struct {
-	status              int
-	isDefault, detached bool
-	id                  int // of the method in the answer, -1 for none
-}
-
-// sharedState is what one server after the other would know.
-type sharedState struct {
-	detached  [3]bool
-	byDefault int
-}
-
-var sharedModel = porcupine.Model{
-	Init: func() any { return sharedState{byDefault: 0} }, // the first one attached
-	Step: func(state, input, output any) (bool, any) {
-		s, in, out := state.(sharedState), input.(sharedStep), output.(sharedSeen)
-		switch in.kind {
-		case sharedDefault:
-			if s.detached[in.method] {
-				return out.status == http.StatusConflict, s
-			}
-			s.byDefault = in.method
-			return out.status == http.StatusOK && out.isDefault, s
-		case sharedDetach:
-			s.detached[in.method] = true
-			if s.byDefault == in.method {
-				s.byDefault = -1
-			}
-			return out.status == http.StatusOK && out.detached && !out.isDefault, s
-		case sharedRead:
-			return out.status == http.StatusOK && out.detached == s.detached[in.method] && out.isDefault == (s.byDefault == in.method), s
-		default:
-			return out.id == s.byDefault, s
-		}
-	},
-}
-
-// attachAll attaches the customer's methods, one after the other.
-func (c *shared) attachAll() bool {
-	for i := range c.ids {
-		a, _, err := c.persist(nil, http.MethodPost, "/v1/customers/"+c.customer+"/payment-methods",
-			fmt.Sprintf(`{"type":"card","token":"tok_visa_fp_%d"}`, i), "Idempotency-Key", fmt.Sprint(c.customer, "-", i))
-		if err != nil || a.status != http.StatusCreated {
-			c.t.Errorf("%s: %d %s %v", c.customer, a.status, a.body, err)
-			return false
-		}
-		c.ids[i] = objectIn(a).ID
-	}
-	return true
-}
-
-// work does ten steps. Repeats of a step after a server broke off are the same step.
+// work attaches a method and does ten steps. Repeats of a step after a server broke
+// off are the same step.
 func (c *shared) work(ctx context.Context, client int) {
-	for i := range 10 {
-		if ctx.Err() != nil {
+	o := apitest.Operation{Kind: apitest.Attach, Method: client}
+	for i := 0; i <= 10 && ctx.Err() == nil; i++ {
+		if err := c.act(o, fmt.Sprintf("%s-%d-%d", c.customer, client, i)); err != nil {
+			c.t.Errorf("%s: %+v: %v", c.customer, o, err)
 			return
 		}
-		in := sharedStep{kind: sharedKind(rand.IntN(3)), method: rand.IntN(len(c.ids))}
-		if i > 6 && rand.IntN(3) == 0 {
-			in.kind = sharedDetach
-		}
-		from := time.Since(c.began)
-		out, err := c.act(in, fmt.Sprintf("%s-%d-%d", c.customer, client, i))
-		if err != nil {
-			c.t.Errorf("%s: %+v: %v", c.customer, in, err)
-			return
-		}
-		op := porcupine.Operation{ClientId: client, Input: in, Call: int64(from), Output: out, Return: int64(time.Since(c.began))}
-		c.mu.Lock()
-		c.history = append(c.history, op)
-		c.mu.Unlock()
+		o = c.next(i)
 	}
 }
 
-func (c *shared) act(in sharedStep, key string) (sharedSeen, error) {
-	var a answer
-	var err error
-	switch path := "/v1/payment-methods/" + c.ids[in.method]; in.kind {
-	case sharedDefault:
-		a, _, err = c.persist(nil, http.MethodPost, path+"/default", "", "Idempotency-Key", key)
-	case sharedDetach:
-		a, _, err = c.persist(nil, http.MethodDelete, path, "", "Idempotency-Key", key)
-	case sharedRead:
-		a, _, err = c.persist(nil, http.MethodGet, path, "", "Ledger-Min-Position", "head")
-	default:
-		a, _, err = c.persist(nil, http.MethodGet, "/v1/customers/"+c.customer+"/default-payment-method", "", "Ledger-Min-Position", "head")
+// next is an operation that a client can ask for in its i-th step.
+func (c *shared) next(i int) apitest.Operation {
+	kinds := []apitest.Kind{apitest.SetDefault, apitest.Default, apitest.Get, apitest.Annotate, apitest.List}
+	o := apitest.Operation{Kind: kinds[rand.IntN(len(kinds))], Method: rand.IntN(apitest.Methods), Note: rand.Uint32()}
+	if i > 6 && rand.IntN(3) == 0 {
+		o.Kind = apitest.Detach
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ids[o.Method] == "" && o.Kind < apitest.Default {
+		o.Kind = apitest.List
+	}
+	return o
+}
+
+func (c *shared) act(o apitest.Operation, key string) error {
+	c.mu.Lock()
+	id := c.ids[o.Method]
+	c.mu.Unlock()
+	method, path, body, header := o.Request(c.customer, id)
+	if o.Writes() {
+		header = append(header, "Idempotency-Key", key)
+	} else {
+		header = append(header, "Ledger-Min-Position", "head")
+	}
+	from := time.Since(c.began)
+	answered, _, err := c.persist(nil, method, path, body, header...)
 	if err != nil {
-		return sharedSeen{}, err
+		return err
 	}
-	m := objectIn(a)
-	return sharedSeen{status: a.status, isDefault: m.IsDefault, detached: m.Status == "detached", id: slices.Index(c.ids[:], m.ID)}, nil
-}
-
-// object is what the tests look at in a payment method, empty for a problem.
-type object struct {
-	ID        string
-	Status    string
-	IsDefault bool `json:"is_default"`
-}
-
-func objectIn(a answer) (m object) {
-	if a.status < http.StatusBadRequest {
-		_ = json.Unmarshal(a.body, &m)
+	a := apitest.Read(answered.status, answered.body)
+	op := porcupine.Operation{Input: o, Call: int64(from), Output: a, Return: int64(time.Since(c.began))}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.history = append(c.history, op)
+	for i, m := range a.Shows {
+		c.ids[i] = cmp.Or(c.ids[i], m.ID)
 	}
-	return m
+	return nil
 }

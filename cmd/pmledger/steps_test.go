@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pmledger/pmledger/eventstore/disk"
+	"github.com/pmledger/pmledger/eventstore/torture"
 )
 
 // step is a request that asks something of a gateway.
@@ -31,15 +32,12 @@ type life struct {
 // that has to be synced, a verification, a confirmed setup intent, a raw card, a
 // detach, another one whose verification is to be canceled, and a setup intent that
 // is canceled. What one server leaves the next goes on with, until it is killed
-// too. At last each comes to its end, with one effect at the gateway. The long form
-// (make torture) is 100 kills.
+// too. At last each comes to its end, with one effect at the gateway.
 func TestTortureWorkAtTheGatewayEndsOnce(t *testing.T) {
-	rounds := 16
-	if os.Getenv("PMLEDGER_TORTURE") == "long" {
-		rounds = 100
-	} else if testing.Short() {
+	if testing.Short() {
 		t.Skip("a torture takes its time")
 	}
+	rounds := torture.Size(8, 16, 100)
 	dir, answered := t.TempDir(), 0
 	var lives []life
 	for round := range rounds {
@@ -68,7 +66,10 @@ func TestTortureWorkAtTheGatewayEndsOnce(t *testing.T) {
 		t.Errorf("effects at the gateway %v, want %v", counts, want)
 	}
 	checkTold(t, dir, rounds)
-	t.Logf("%d kills, %d of %d requests answered before one; effects at the gateway %v, each once", rounds, answered, len(lives[0].steps)*rounds, counts)
+	torture.Add(t, torture.Report{Campaign: "kill -9 between steps at a gateway", Counts: []torture.Figure{
+		torture.Count(rounds, "kills"), torture.Count(len(lives[0].steps)*rounds, "requests"), torture.Count(answered, "answered before a kill"),
+		torture.Count(9*rounds, "effects at the gateway"),
+	}})
 }
 
 // begin makes what the steps of a round are about. No two customers share a token

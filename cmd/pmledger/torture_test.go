@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/pmledger/pmledger/domain"
 	"github.com/pmledger/pmledger/eventstore"
 	"github.com/pmledger/pmledger/eventstore/disk"
+	"github.com/pmledger/pmledger/eventstore/torture"
 	"github.com/pmledger/pmledger/projections"
 	"github.com/pmledger/pmledger/projections/publisher"
 )
@@ -35,26 +35,26 @@ type attached struct {
 }
 
 // TestTortureNothingAcknowledgedIsLost kills the server while 64 clients attach,
-// again and again, and checks the log, the views and the stream each time. The
-// long form (make torture) is twenty rounds of ten seconds.
+// again and again, and checks the log, the views and the stream each time.
 func TestTortureNothingAcknowledgedIsLost(t *testing.T) {
-	rounds, length := 3, time.Second
-	if os.Getenv("PMLEDGER_TORTURE") == "long" {
-		rounds, length = 20, 10*time.Second
-	} else if testing.Short() {
+	if testing.Short() {
 		t.Skip("a torture takes its time")
 	}
+	rounds, length := torture.Size(3, 6, 20), torture.Size(time.Second, 2*time.Second, 10*time.Second)
+	random := rand.New(rand.NewPCG(torture.Seed(t), 0))
 	dir := t.TempDir()
 	known := map[string]attached{} // by idempotency key
 	var unsure []attempt
+	unanswered := 0
 	for round := range rounds {
 		s := serve(t, dir)
 		resolve(t, s, unsure, known)
-		done, open := load64(s, round, time.Duration(float64(length)*(0.3+0.7*rand.Float64())))
+		done, open := load64(s, round, time.Duration(float64(length)*(0.3+0.7*random.Float64())))
 		for _, a := range done {
 			known[a.key] = a
 		}
 		unsure = open
+		unanswered += len(open)
 		checkLog(t, dir, known)
 		t.Logf("round %d: %d acknowledged, %d unsure, %d in all", round+1, len(done), len(open), len(known))
 	}
@@ -69,6 +69,9 @@ func TestTortureNothingAcknowledgedIsLost(t *testing.T) {
 		t.Errorf("the stream has %d messages that are not the %d public events of the log in order", len(public), len(want))
 	}
 	checkViews(t, dir)
+	torture.Add(t, torture.Report{Campaign: "kill -9 of the server", Counts: []torture.Figure{
+		torture.Count(rounds, "kills"), torture.Count(len(known), "attaches acknowledged"), torture.Count(unanswered, "under way at a kill"), torture.Count(len(public), "messages"),
+	}})
 }
 
 // load64 lets the clients attach for a while, kills the server and returns what

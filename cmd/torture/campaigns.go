@@ -13,6 +13,22 @@ type campaign struct {
 // theCampaigns in the order of the page.
 var theCampaigns = []campaign{
 	{"power loss", "eventstore/disk", "TestPowerLossKeepsWhatWasAcknowledged", 30},
+	{"faults of a cluster", "eventstore/kurrent", "TestNoTroubleLosesOrDoublesAnything", 10},
+	{"a store that goes away", "eventstore/kurrent", "TestTheServerGoesAwayAndComesBack", 5},
+	{"simulation", "projections/simulation", "TestTheInvariantsHoldWhateverFails", 30},
+	{"killed publishers", "projections/publisher", "TestKilledProcessesLoseAndRepeatNothing", 10},
+	{"NATS cluster", "projections/publisher", "TestKilledServersOfAClusterLoseAndRepeatNothing", 30},
+	{"linearizable histories under kills", "cmd/pmledger", "TestTortureHistoriesAreLinearizable", 30},
+	{"kill -9 of the server", "cmd/pmledger", "TestTortureNothingAcknowledgedIsLost", 15},
+	{"kill -9 between steps at a gateway", "cmd/pmledger", "TestTortureWorkAtTheGatewayEndsOnce", 10},
+	{"kill -9 of an import", "cmd/pmledger", "TestTortureAnImportIsKilled", 10},
+	{"three replicas", "cmd/pmledger", "TestTortureReplicasAreOneLedger", 10},
+	{"the cluster away", "cmd/pmledger", "TestTheStoreMayBeAwayForAWhile", 10},
+	{"cross-tenant probes", "api", "TestForeignThingsAnswerAsThoseThatDoNotExist", 10},
+	{"hostile bodies", "api", "TestHostileBodiesLeaveNothingBehind", 20},
+	{"one key, many hands", "api", "TestOneKeyInManyHandsHasOneEffect", 15},
+	{"changes with If-Match", "api", "TestNobodysChangeIsLost", 10},
+	{"one customer is linearizable", "api", "TestOneCustomerIsLinearizable", 20},
 }
 
 // trap is a planted bug with the campaign that must notice it.
@@ -22,4 +38,28 @@ type trap struct {
 }
 
 // theTraps are all planted bugs; a test compares them with package planted.
-var theTraps = []trap{}
+var theTraps = []trap{
+	{planted.DecideAgain, "simulation"},
+	{planted.SkipConfirm, "simulation"},
+	{planted.TimeGoesBack, "simulation"},
+	{planted.FollowFromHead, "faults of a cluster"},
+	{planted.SkipWait, "linearizable histories under kills"},
+	{planted.DetachLater, "linearizable histories under kills"},
+	{planted.OwnHead, "three replicas"},
+	{planted.SkipUnknown, "simulation"},
+	{planted.CheckpointFirst, "simulation"},
+	{planted.FreshGatewayKey, "simulation"},
+	{planted.ForgetUnanswered, "simulation"},
+	{planted.MachineTime, "simulation"},
+	{planted.WindowOnly, "simulation"},
+	{planted.RemembersItsPlace, "simulation"},
+	{planted.AnyonesIntent, "cross-tenant probes"},
+	{planted.AnyonesID, "cross-tenant probes"},
+	{planted.AnyonesCursor, "cross-tenant probes"},
+	{planted.ReadUnscoped, "cross-tenant probes"},
+	{planted.UnscreenedNames, "hostile bodies"},
+	{planted.ShownValue, "hostile bodies"},
+	{planted.KeyAlone, "one key, many hands"},
+	{planted.IgnoredIfMatch, "changes with If-Match"},
+	{planted.FoldFirst, "one customer is linearizable"},
+}

@@ -47,7 +47,9 @@ func (s *Store) openEngine() (t torn, err error) {
 			return t, err
 		}
 	}
-	s.db, err = s.openPebble()
+	if s.db, err = s.openPebble(); err != nil && found.Exists {
+		err = fmt.Errorf("%w (read with %s and %s; %s)", err, found.ManifestFilename, found.OptionsFilename, t)
+	}
 	return t, err
 }
 
@@ -69,7 +71,7 @@ func (s *Store) openPebble() (db *pebble.DB, err error) {
 func (s *Store) engineOptions() *pebble.Options {
 	log := s.opt.Logger
 	o := &pebble.Options{
-		FS:                 vfs.OnDiskFull(markersLast{s.opt.FS}, s.reserve.release),
+		FS:                 fatalWrites{vfs.OnDiskFull(markersLast{s.opt.FS}, s.reserve.release), s.fail},
 		Lock:               s.lock,
 		FormatMajorVersion: pebble.FormatNewest,
 		CacheSize:          s.opt.Cache,

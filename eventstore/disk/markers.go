@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/pmledger/pmledger/eventstore/planted"
 )
 
 // markersLast is a file system on which a marker reaches the disk after what it
@@ -16,7 +18,7 @@ type markersLast struct{ vfs.FS }
 
 // Create implements vfs.FS.
 func (m markersLast) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	if strings.HasPrefix(m.PathBase(name), "marker.") {
+	if strings.HasPrefix(m.PathBase(name), "marker.") && !planted.MarkerFirst.Here() {
 		dir, err := m.OpenDir(m.PathDir(name))
 		if err != nil {
 			return nil, err

@@ -3,7 +3,6 @@ package kurrent_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/pmledger/pmledger/eventstore/kurrent/kurrenttest"
+	"github.com/pmledger/pmledger/eventstore/torture"
 )
 
 // trouble is what befalls the server, or the way to it, for a while.
@@ -91,16 +91,15 @@ type form struct {
 	atOnce        int
 }
 
-// formNow is the short form, unless PMLEDGER_TORTURE asks for the long one.
+// formNow is the form of the size that is asked for.
 func formNow() form {
-	if os.Getenv("PMLEDGER_TORTURE") == "long" {
-		return form{trouble: 20 * time.Second, away: time.Minute, limit: 5 * time.Second, grace: time.Second, atOnce: 4}
-	}
 	short := form{trouble: 1500 * time.Millisecond, away: 3 * time.Second, limit: time.Second, grace: 5 * time.Second, atOnce: 8}
 	if testing.Short() { // with the race detector, calls take ten times as long
 		short.limit, short.atOnce = 3*time.Second, 2
 	}
-	return short
+	return torture.Size(short,
+		form{trouble: 4 * time.Second, away: 8 * time.Second, limit: time.Second, grace: 5 * time.Second, atOnce: 8},
+		form{trouble: 20 * time.Second, away: time.Minute, limit: 5 * time.Second, grace: time.Second, atOnce: 4})
 }
 
 // TestNoTroubleLosesOrDoublesAnything prints the table of what happened to 32
@@ -110,6 +109,7 @@ func TestNoTroubleLosesOrDoublesAnything(t *testing.T) {
 	turns := make(chan struct{}, f.atOnce)
 	var rows sync.WaitGroup
 	var mu sync.Mutex
+	var all figures
 	table := &strings.Builder{}
 	fmt.Fprintf(table, "%-32s %8s %8s %8s %8s %8s %8s %8s %9s %9s %5s %7s %5s\n", "trouble", "appended", "unavail.", "unknown", "gave up",
 		"read", "unread", "followed", "slowest", "slowest", "lost", "doubled", "hung")
@@ -120,6 +120,7 @@ func TestNoTroubleLosesOrDoublesAnything(t *testing.T) {
 			g, wrong, err := endure(tr, f)
 			mu.Lock()
 			defer mu.Unlock()
+			all.add(g)
 			fmt.Fprintf(table, "%-32s %8d %8d %8d %8d %8d %8d %8d %9s %9s %5d %7d %5d\n", tr.name, g.appended, g.unavailable, g.unknown, g.gaveUp,
 				g.read, g.unread, g.followed, g.slowestAppend.Round(time.Millisecond), g.slowestRead.Round(time.Millisecond), g.lost, g.doubled, g.hung)
 			if err != nil {
@@ -132,6 +133,20 @@ func TestNoTroubleLosesOrDoublesAnything(t *testing.T) {
 	}
 	rows.Wait()
 	t.Logf("\n%s", table)
+	torture.Add(t, torture.Report{Campaign: "faults of a cluster",
+		Counts: []torture.Figure{
+			torture.Count(len(troubles()), "kinds of trouble"), torture.Count(all.appended, "appends"), torture.Count(all.unknown, "of unknown outcome"),
+			torture.Count(all.unavailable, "refused"), torture.Count(all.read, "reads"), torture.Count(all.followed, "records followed"),
+		},
+		Violations: []torture.Figure{torture.Count(all.lost, "lost"), torture.Count(all.doubled, "doubled"), torture.Count(all.hung, "hung")},
+	})
+}
+
+// add adds what was counted elsewhere.
+func (f *figures) add(g figures) {
+	f.appended, f.unavailable, f.unknown = f.appended+g.appended, f.unavailable+g.unavailable, f.unknown+g.unknown
+	f.read, f.followed = f.read+g.read, f.followed+g.followed
+	f.lost, f.doubled, f.hung = f.lost+g.lost, f.doubled+g.doubled, f.hung+g.hung
 }
 
 // endure runs a world through a trouble.
@@ -234,6 +249,12 @@ func TestTheServerGoesAwayAndComesBack(t *testing.T) {
 	if during.unavailable+during.unknown == 0 || g.lost+g.doubled+g.hung > 0 || len(wrong) > 0 {
 		t.Errorf("%+v\n%s", g, strings.Join(wrong, "\n"))
 	}
+	torture.Add(t, torture.Report{Campaign: "a store that goes away",
+		Counts: []torture.Figure{
+			torture.Count(int(f.away/time.Second), "seconds"), torture.Count(during.unavailable, "appends refused"), torture.Count(during.unknown, "of unknown outcome"), torture.Count(during.unread, "reads refused"),
+		},
+		Violations: []torture.Figure{torture.Count(g.lost, "lost"), torture.Count(g.doubled, "doubled"), torture.Count(g.hung, "hung")},
+	})
 	if !eventually(func() bool { return server.Connections() == 0 }) {
 		t.Errorf("%d connections are left open by a store that is closed", server.Connections())
 	}

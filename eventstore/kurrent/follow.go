@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pmledger/pmledger/eventstore"
+	"github.com/pmledger/pmledger/eventstore/planted"
 )
 
 // Follow implements eventstore.Store. It is one subscription to the ledger's
@@ -34,6 +35,9 @@ func (s *Store) Follow(ctx context.Context, after eventstore.Position) iter.Seq2
 			if final := f.final(ctx, err); final != nil {
 				yield(nil, final)
 				return
+			}
+			if planted.FollowFromHead.Here() {
+				f.at, _ = s.horizon.known()
 			}
 			s.o.Logger.Warn("following the event store was interrupted", "after", f.at, "error", err)
 			s.cluster.pause(ctx, tries)

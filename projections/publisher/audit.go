@@ -44,7 +44,7 @@ func (p *Publisher) audit(ctx context.Context, info *jetstream.StreamInfo) (stri
 	if whole && limited(info.Config) {
 		return "", nil
 	}
-	info, err := p.details(ctx)
+	info, err := p.bus.Info(ctx, true)
 	if err != nil {
 		return "", err
 	}
@@ -129,7 +129,7 @@ func (p *Publisher) broken(ctx context.Context, before, after uint64) (string, e
 			}
 		}
 	}
-	if err != nil && !errors.Is(err, errMissing) {
+	if err != nil && !errors.Is(err, ErrMissing) {
 		return "", err
 	}
 	return fmt.Sprintf("the messages between sequences %d and %d are gone", before, after), nil

@@ -196,10 +196,14 @@ func (c *cluster) contents(js jetstream.JetStream) []jetstream.Msg {
 	if info == nil {
 		c.t.Fatal("the stream does not answer")
 	}
-	consumer, err := js.OrderedConsumer(ctx, StreamName, jetstream.OrderedConsumerConfig{})
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	var consumer jetstream.Consumer
+	within(c.t, "a consumer", time.Minute, func() bool { // a server that has just come back may not answer
+		ctx, cancel := newTimeout(5 * time.Second)
+		defer cancel()
+		var err error
+		consumer, err = js.OrderedConsumer(ctx, StreamName, jetstream.OrderedConsumerConfig{})
+		return err == nil
+	})
 	iterator, err := consumer.Messages()
 	if err != nil {
 		c.t.Fatal(err)

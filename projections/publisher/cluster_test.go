@@ -3,13 +3,14 @@ package publisher
 import (
 	"context"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/pmledger/pmledger/eventstore/torture"
 )
 
 func newTimeout(d time.Duration) (context.Context, context.CancelFunc) {
@@ -24,10 +25,7 @@ func TestKilledServersOfAClusterLoseAndRepeatNothing(t *testing.T) {
 		t.Skip("three server processes and an election take 10 s")
 	}
 	t.Parallel()
-	kills, handovers := 1, 1
-	if os.Getenv("PMLEDGER_TORTURE") == "long" {
-		kills, handovers = 20, 100
-	}
+	kills, handovers := torture.Size(1, 3, 20), torture.Size(1, 6, 100)
 	began := time.Now()
 	c := startCluster(t)
 	log := newOutbox(200)
@@ -84,8 +82,11 @@ func TestKilledServersOfAClusterLoseAndRepeatNothing(t *testing.T) {
 		alone(t, c, js)
 	}
 	st1, st2 := first.Status(), second.Status()
-	t.Logf("%d events; cluster up and filled after %s; %d changes of the leader, %s each until publishing went on; %d kills, %s each; the publishers stored %d and %d and conflicted %d and %d times; %s in all",
-		200+added, up.Round(time.Millisecond), handovers, (handed / time.Duration(handovers)).Round(time.Millisecond), kills, (gaps / time.Duration(kills)).Round(time.Millisecond), st1.Published, st2.Published, st1.Conflicts, st2.Conflicts, time.Since(began).Round(time.Millisecond))
+	t.Logf("cluster up and filled after %s; %s until publishing went on after a change of the leader, %s after a kill; the publishers stored %d and %d",
+		up.Round(time.Millisecond), (handed / time.Duration(handovers)).Round(time.Millisecond), (gaps / time.Duration(kills)).Round(time.Millisecond), st1.Published, st2.Published)
+	torture.Add(t, torture.Report{Campaign: "NATS cluster", Counts: []torture.Figure{
+		torture.Count(200+added, "events"), torture.Count(handovers, "changes of the leader"), torture.Count(kills, "kills"), torture.Count(st1.Conflicts+st2.Conflicts, "conflicts"),
+	}})
 }
 
 // alone gives the stream a single replica, which the survey must warn of.

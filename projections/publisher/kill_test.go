@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"testing"
 	"time"
+
+	"github.com/pmledger/pmledger/eventstore/torture"
 )
 
 const (
@@ -57,7 +59,7 @@ func victim(dir string) {
 // between a store and its acknowledgement, inside a batch, while it recovers.
 func TestKilledProcessesLoseAndRepeatNothing(t *testing.T) {
 	t.Parallel()
-	dir, lives := t.TempDir(), 8
+	dir, lives := t.TempDir(), torture.Size(8, 30, 200)
 	for life := range lives {
 		child := exec.Command(os.Args[0])
 		child.Env = append(os.Environ(), victimDir+"="+dir, fmt.Sprintf("%s=%d", victimLog, life*perLife))
@@ -92,5 +94,7 @@ func TestKilledProcessesLoseAndRepeatNothing(t *testing.T) {
 	if st.Published == uint64(len(log.all())) {
 		t.Error("no child had published anything")
 	}
-	t.Logf("%d kills; %d of %d messages were published before the last start", lives, uint64(len(log.all()))-st.Published, len(log.all()))
+	torture.Add(t, torture.Report{Campaign: "killed publishers", Counts: []torture.Figure{
+		torture.Count(lives, "kills"), torture.Count(len(log.all()), "messages"), torture.Count(uint64(len(log.all()))-st.Published, "of them before the last start"),
+	}})
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
 )
 
 // link is what is known about the connection. It must be used with mu held.
@@ -21,7 +20,6 @@ type link struct {
 
 // connect never fails for want of a server or of its trust: the client keeps trying.
 func (p *Publisher) connect() error {
-	p.inbox = replyPrefix + "." + nuid.Next() + "."
 	options := []nats.Option{
 		nats.Name("pmledger publisher"),
 		nats.CustomInboxPrefix(replyPrefix),

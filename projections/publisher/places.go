@@ -19,7 +19,7 @@ type place struct {
 // the consumer gets as many once more, which it must expect anyway, and never one
 // too few.
 func (p *Publisher) places(ctx context.Context) []place {
-	info, err := p.details(ctx)
+	info, err := p.bus.Info(ctx, true)
 	if err != nil {
 		p.o.Logger.Warn("the consumers of the damaged stream are lost with it", "cause", err)
 		return nil

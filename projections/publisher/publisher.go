@@ -24,6 +24,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 
 	"github.com/pmledger/pmledger/eventstore"
 	"github.com/pmledger/pmledger/projections"
@@ -35,12 +36,11 @@ const (
 	batchBytes   = 4 << 20
 	backoffFirst = 20 * time.Millisecond
 	backoffMax   = 2 * time.Second
-	gateEvery    = 250 * time.Millisecond
+	lookEvery    = 250 * time.Millisecond // at a closed gate, or at another publisher's stream
 	// replyPrefix keeps answers to the publisher off _INBOX, which clients of the
 	// embedded server may listen to.
-	replyPrefix  = "_pm.reply"
-	standbyEvery = 250 * time.Millisecond
-	reconnect    = 20 * time.Millisecond // before the first attempt; later ones wait longer
+	replyPrefix = "_pm.reply"
+	reconnect   = 20 * time.Millisecond // before the first attempt; later ones wait longer
 	// standstill is how long the stream must not move, although there is
 	// something to publish, before a standby takes over.
 	standstill = 2 * time.Second
@@ -65,6 +65,9 @@ type Options struct {
 	Source Source
 	// Server is the embedded server, nil with URL.
 	Server *Server
+	// Bus stands in for a connection, with neither Server nor URL. Then Step does
+	// the work, and Run must not be called.
+	Bus *Bus
 	// URL is an external server or a comma-separated list of a cluster's; Connect
 	// are its credentials, TLS settings and the like.
 	URL     string
@@ -84,11 +87,13 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Publisher copies messages from a Source to the stream. Run does the work; the
-// other methods are safe to call at any time from any goroutine.
+// Publisher copies messages from a Source to the stream. Run does the work, or Step
+// does a part of it; the other methods are safe to call at any time from any
+// goroutine.
 type Publisher struct {
 	o       Options
-	nc      *nats.Conn
+	bus     *Bus
+	nc      *nats.Conn // nil with Options.Bus
 	js      jetstream.JetStream
 	acks    chan *nats.Msg
 	inbox   string      // prefix of the subjects that acks arrive on
@@ -98,6 +103,13 @@ type Publisher struct {
 	compared  bool // the stream's files with its state
 	benign    gaps // the gaps of the stream that were found to hide nothing
 	conflicts int  // in a row, without a message stored in between
+
+	// Of the session that runs.
+	at        end
+	placed    bool      // at is known
+	moved     bool      // the stream has moved
+	standsBy  bool      // for another publisher
+	stillFrom time.Time // since when the other stands still, although there is something to publish
 
 	mu      sync.Mutex
 	status  Status
@@ -112,7 +124,7 @@ func New(o Options) (*Publisher, error) {
 	if s.Messages == nil || s.Wait == nil || s.Head == nil || s.Reached == nil || s.Find == nil || o.Logger == nil {
 		return nil, errors.New("the publisher needs a complete source and a logger")
 	}
-	if (o.Server == nil) == (o.URL == "") {
+	if o.Bus != nil && (o.Server != nil || o.URL != "") || o.Bus == nil && (o.Server == nil) == (o.URL == "") {
 		return nil, errors.New("the publisher needs either the embedded server or the address of another")
 	}
 	if o.AckTimeout == 0 {
@@ -121,10 +133,14 @@ func New(o Options) (*Publisher, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Publisher{
-		o: o, acks: make(chan *nats.Msg, 4*batchMax),
+	p := &Publisher{
+		o: o, bus: o.Bus, acks: make(chan *nats.Msg, 4*batchMax), inbox: replyPrefix + "." + nuid.Next() + ".",
 		header: nats.Header{}, checked: make(chan struct{}),
-	}, nil
+	}
+	if p.bus == nil {
+		p.bus = p.jetStream()
+	}
+	return p, nil
 }
 
 // Run publishes until ctx ends and returns nil then. Errors of the bus are retried
@@ -136,19 +152,17 @@ func (p *Publisher) Run(ctx context.Context) error {
 	}
 	defer p.nc.Close()
 	for delay := backoffFirst; ctx.Err() == nil; {
-		progress, err := p.session(ctx)
+		err := p.session(ctx)
 		if ctx.Err() != nil {
 			break
 		}
-		if isHalt(err) {
-			p.halt(err)
+		if p.ended(err) {
 			<-ctx.Done()
 			break
 		}
-		if progress {
+		if p.moved {
 			delay = backoffFirst
 		}
-		p.failed(err)
 		pause(ctx, delay/2+rand.N(delay))
 		p.renew()
 		delay = min(2*delay, backoffMax)
@@ -157,120 +171,51 @@ func (p *Publisher) Run(ctx context.Context) error {
 }
 
 // session reads the stream's end and publishes from there until something goes
-// wrong. It reports whether the stream has moved.
-func (p *Publisher) session(ctx context.Context) (progress bool, err error) {
+// wrong.
+func (p *Publisher) session(ctx context.Context) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	p.mu.Lock()
 	p.endNow = end
 	p.mu.Unlock()
+	p.begin()
 	if !p.nc.IsConnected() {
-		return false, p.whyDown()
+		return p.whyDown()
 	}
-	progress, err = p.follow(ctx)
+	err := p.follow(ctx)
 	if cause := context.Cause(ctx); cause != nil && !isHalt(err) {
 		err = cause
 	} else if denied := p.deniedBy(); denied != nil && !isHalt(err) {
 		err = denied // before the session began, so it waited for an answer in vain
 	}
-	return progress, err
+	return err
 }
 
 // follow is a session's work.
-func (p *Publisher) follow(ctx context.Context) (progress bool, err error) {
-	end, err := p.open(ctx)
-	if err != nil {
-		return false, err
-	}
-	progress = p.reached(end)
-	if p.conflicts > 1 { // the second in a row: it was no leftover of an earlier session
-		return progress, p.standby(ctx, end)
-	}
-	for {
-		messages, err := p.next(ctx, end.position)
-		if err != nil {
-			return progress, err
-		}
-		stored, err := p.publish(ctx, end, messages)
-		if stored.sequence > end.sequence {
-			progress, p.conflicts = true, 0
-			end = stored
-			p.published(end)
-		}
-		if errors.Is(err, errConflict) {
-			p.conflicts++
-			p.conflicted()
-		}
-		if err != nil {
-			return progress, err
-		}
-	}
-}
-
-// next waits until there is something to publish and the gate is open.
-func (p *Publisher) next(ctx context.Context, after eventstore.Position) ([]projections.Message, error) {
-	for {
-		messages, err := p.o.Source.Messages(after, batchMax)
-		if err != nil {
-			return nil, fmt.Errorf("the events view: %w", err)
-		}
-		if len(messages) == 0 {
-			p.idle()
-			if err := p.o.Source.Wait(ctx, after); err != nil {
-				return nil, fmt.Errorf("the events view: %w", err)
-			}
-			continue
-		}
-		if p.o.Gate == nil {
-			return messages, nil
-		}
-		if err := p.o.Gate(); err == nil {
-			return messages, nil
-		} else {
-			p.failed(fmt.Errorf("paused: %w", err))
-		}
-		if err := pause(ctx, gateEvery); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// standby watches another publisher and returns when the stream stood still
-// although there was something to publish.
-func (p *Publisher) standby(ctx context.Context, seen end) error {
-	p.setStandby(true)
+func (p *Publisher) follow(ctx context.Context) error {
 	defer p.setStandby(false)
-	p.o.Logger.Info("another publisher is at work, this one stands by", "sequence", seen.sequence)
-	for since := p.o.Now(); ; {
-		messages, err := p.o.Source.Messages(seen.position, 1)
+	for {
+		then, err := p.step(ctx)
+		if err == nil {
+			err = p.rest(ctx, then)
+		}
 		if err != nil {
+			return err
+		}
+	}
+}
+
+// rest waits for what a step said must be waited for.
+func (p *Publisher) rest(ctx context.Context, until rest) error {
+	switch until {
+	case untilMore:
+		if err := p.o.Source.Wait(ctx, p.at.position); err != nil {
 			return fmt.Errorf("the events view: %w", err)
 		}
-		if len(messages) == 0 {
-			if err := p.o.Source.Wait(ctx, seen.position); err != nil {
-				return fmt.Errorf("the events view: %w", err)
-			}
-			since = p.o.Now()
-		}
-		if err := pause(ctx, standbyEvery); err != nil {
-			return err
-		}
-		now, err := p.readEnd(ctx)
-		if err != nil {
-			return err
-		}
-		if now.sequence != seen.sequence {
-			if seen, err = p.located(ctx, now); err != nil {
-				return err
-			}
-			since = p.o.Now()
-			p.reached(seen)
-		} else if p.o.Now().Sub(since) > standstill {
-			p.conflicts = 0
-			p.o.Logger.Info("the other publisher stands still, this one takes over", "sequence", seen.sequence)
-			return errTakeover
-		}
+	case aWhile:
+		return pause(ctx, lookEvery)
 	}
+	return nil
 }
 
 func pause(ctx context.Context, d time.Duration) error {

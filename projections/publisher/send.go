@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nuid"
 
+	"github.com/pmledger/pmledger/eventstore/planted"
 	"github.com/pmledger/pmledger/projections"
 )
 
@@ -158,7 +159,10 @@ func (p *Publisher) send(m *projections.Message, reply string) error {
 		p.set(h.Name, h.Value)
 	}
 	p.set(headerExpectStream, StreamName)
-	err := p.nc.PublishMsg(&nats.Msg{Subject: m.InputSubject(), Reply: reply, Header: p.header, Data: m.Body})
+	if planted.WindowOnly.Here() {
+		delete(p.header, headerExpectLast)
+	}
+	err := p.bus.Send(&nats.Msg{Subject: m.InputSubject(), Reply: reply, Header: p.header, Data: m.Body})
 	if errors.Is(err, nats.ErrMaxPayload) {
 		return &HaltedError{err, fmt.Sprintf("event %s at position %d has %d bytes; raise max_payload of the NATS server", m.EventID(), m.Position, len(m.Body))}
 	}
@@ -179,22 +183,15 @@ func (p *Publisher) replyTo(i int) string {
 func (p *Publisher) await(ctx context.Context, timeout <-chan time.Time, i int) (ack, error) {
 	want := p.replyTo(i)
 	for {
-		select {
-		case m := <-p.acks:
-			if m.Subject != want {
-				if strings.HasPrefix(m.Subject, want[:strings.LastIndexByte(want, '-')+1]) && len(m.Data) > 0 {
-					return ack{}, fmt.Errorf("the stream answered out of order: %s", m.Data)
-				}
-				continue
-			}
+		m, err := p.bus.Answer(ctx, timeout)
+		if err != nil {
+			return ack{}, err
+		}
+		if m.Subject == want {
 			return parseAck(m)
-		case <-timeout:
-			if p.o.Server != nil {
-				p.o.Server.doubt()
-			}
-			return ack{}, fmt.Errorf("the stream did not acknowledge within %s", p.o.AckTimeout)
-		case <-ctx.Done():
-			return ack{}, ctx.Err()
+		}
+		if strings.HasPrefix(m.Subject, want[:strings.LastIndexByte(want, '-')+1]) && len(m.Data) > 0 {
+			return ack{}, fmt.Errorf("the stream answered out of order: %s", m.Data)
 		}
 	}
 }

@@ -129,7 +129,7 @@ func (p *Publisher) failed(err error) {
 	}
 	p.mu.Lock()
 	before := p.status.LastError
-	p.status.LastError, p.status.Connected = err, p.nc.IsConnected()
+	p.status.LastError, p.status.Connected = err, p.nc == nil || p.nc.IsConnected()
 	p.mu.Unlock()
 	stillDown := errors.Is(err, errDown) && errors.Is(before, errDown) // each server has its own reason
 	if errors.Is(err, errConflict) {

@@ -29,28 +29,22 @@ type stored struct {
 	header         nats.Header
 }
 
-// errMissing: the stream has no message with that sequence.
-var errMissing = errors.New("no message with that sequence")
-
 const errNoMessage = 10037 // JetStream's code for it
 
 // open finds the stream's end and makes sure that it continues this log.
 func (p *Publisher) open(ctx context.Context) (end, error) {
-	if err := p.fit(nil); err != nil {
-		return end{}, err
-	}
-	stream, err := p.ensure(ctx)
+	info, err := p.bus.Ready(ctx)
 	if err != nil {
 		return end{}, err
 	}
-	info := stream.CachedInfo()
 	if hole, err := p.audit(ctx, info); err != nil {
 		return end{}, err
 	} else if hole != "" {
 		if p.o.Server == nil {
 			return end{}, &HaltedError{ErrHole, hole + "; delete the stream and it is filled again from the log"}
 		}
-		if stream, err = p.rebuild(ctx, hole); err != nil {
+		stream, err := p.rebuild(ctx, hole)
+		if err != nil {
 			return end{}, err
 		}
 		info = stream.CachedInfo()
@@ -65,11 +59,11 @@ func (p *Publisher) open(ctx context.Context) (end, error) {
 // readEnd finds the stream's end without the checks of open. The position is the
 // one that the message tells.
 func (p *Publisher) readEnd(ctx context.Context) (end, error) {
-	stream, err := p.js.Stream(ctx, StreamName)
+	info, err := p.bus.Info(ctx, false)
 	if err != nil {
-		return end{}, fmt.Errorf("the stream %s: %w", StreamName, unavailable(err))
+		return end{}, err
 	}
-	return p.endOf(ctx, stream.CachedInfo())
+	return p.endOf(ctx, info)
 }
 
 // endOf reads the position from the stream's last message. After a power loss the
@@ -82,8 +76,8 @@ func (p *Publisher) endOf(ctx context.Context, info *jetstream.StreamInfo) (end,
 		return e, nil
 	}
 	m, err := p.read(ctx, e.sequence)
-	if errors.Is(err, errMissing) {
-		if info, err = p.details(ctx); err != nil {
+	if errors.Is(err, ErrMissing) {
+		if info, err = p.bus.Info(ctx, true); err != nil {
 			return end{}, err
 		}
 		e.sequence = info.State.LastSeq
@@ -130,46 +124,11 @@ func missingOf(s jetstream.StreamState) map[uint64]bool {
 	return missing
 }
 
-// details asks for the stream's state with the sequences that are missing.
-func (p *Publisher) details(ctx context.Context) (*jetstream.StreamInfo, error) {
-	stream, err := p.js.Stream(ctx, StreamName)
-	if err != nil {
-		return nil, fmt.Errorf("the stream %s: %w", StreamName, unavailable(err))
-	}
-	info, err := stream.Info(ctx, jetstream.WithDeletedDetails(true))
-	if err != nil {
-		return nil, fmt.Errorf("the stream %s: %w", StreamName, unavailable(err))
-	}
-	return info, nil
-}
-
-// read fetches one message from the stream's leader, not from whichever replica
-// answers first as the client's own call would.
+// read fetches what a message of the stream says about its place.
 func (p *Publisher) read(ctx context.Context, sequence uint64) (stored, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.o.AckTimeout)
-	defer cancel()
-	reply, err := p.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+StreamName, fmt.Appendf(nil, `{"seq":%d}`, sequence))
+	header, err := p.bus.Get(ctx, sequence)
 	if err != nil {
-		return stored{}, fmt.Errorf("reading message %d of the stream: %w", sequence, unavailable(err))
-	}
-	var answer struct {
-		Message struct {
-			Header []byte `json:"hdrs"`
-		} `json:"message"`
-		Error *jetstream.APIError `json:"error"`
-	}
-	if err := json.Unmarshal(reply.Data, &answer); err != nil {
 		return stored{}, fmt.Errorf("reading message %d of the stream: %w", sequence, err)
-	}
-	if answer.Error != nil && answer.Error.ErrorCode == errNoMessage {
-		return stored{}, fmt.Errorf("reading message %d of the stream: %w", sequence, errMissing)
-	}
-	if answer.Error != nil {
-		return stored{}, fmt.Errorf("reading message %d of the stream: %w", sequence, answer.Error)
-	}
-	header, err := nats.DecodeHeadersMsg(answer.Message.Header)
-	if err != nil {
-		return stored{}, foreign(sequence)
 	}
 	m := stored{id: header.Get("ce-id"), header: header}
 	if m.position, err = position(header.Get("ce-pmposition")); err != nil {
@@ -179,6 +138,37 @@ func (p *Publisher) read(ctx context.Context, sequence uint64) (stored, error) {
 		return stored{}, foreign(sequence)
 	}
 	return m, nil
+}
+
+// get asks the stream's leader, not whichever replica answers first as the
+// client's own call would.
+func (p *Publisher) get(ctx context.Context, sequence uint64) (nats.Header, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.o.AckTimeout)
+	defer cancel()
+	reply, err := p.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+StreamName, fmt.Appendf(nil, `{"seq":%d}`, sequence))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	var answer struct {
+		Message struct {
+			Header []byte `json:"hdrs"`
+		} `json:"message"`
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(reply.Data, &answer); err != nil {
+		return nil, err
+	}
+	if answer.Error != nil && answer.Error.ErrorCode == errNoMessage {
+		return nil, ErrMissing
+	}
+	if answer.Error != nil {
+		return nil, answer.Error
+	}
+	header, err := nats.DecodeHeadersMsg(answer.Message.Header)
+	if err != nil {
+		return nil, nil // a message of somebody else's: read says so
+	}
+	return header, nil
 }
 
 func foreign(sequence uint64) error {

@@ -1,0 +1,16 @@
+package disk
+
+import (
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Inspect is the look that Open takes at the files before the engine does.
+func Inspect(dir string, fs vfs.FS) error {
+	s := &Store{dir: dir, opt: Options{FS: fs}.withDefaults()}
+	found, err := pebble.Peek(dir, fs)
+	if err == nil {
+		_, err = s.inspect(found.ManifestFilename)
+	}
+	return err
+}
