@@ -52,6 +52,7 @@ var (
 	headerJSON    = []string{"application/json"}
 	headerProblem = []string{"application/problem+json"}
 	headerTrue    = []string{"true"}
+	headerClose   = []string{"close"}
 )
 
 // run takes a request through its route, or straight to an error when the router
@@ -63,6 +64,9 @@ func (s *Server) run(ec echo.Context, r *route, refused error) {
 	h["X-Request-Id"] = []string{c.id}
 	h["X-Content-Type-Options"] = headerNoSniff
 	h["Cache-Control"] = headerNoStore
+	if c.canBeMisread() && !planted.ConnectionIsKept.Here() {
+		h["Connection"] = headerClose
+	}
 	defer c.finish()
 	defer c.recover()
 	err := refused
@@ -75,6 +79,14 @@ func (s *Server) run(ec echo.Context, r *route, refused error) {
 	if err != nil {
 		c.fail(err)
 	}
+}
+
+// canBeMisread tells whether whoever passed the request on may see another end of
+// it than we do, so that what follows on the connection may be part of it: one in
+// chunks may have had a Content-Length too, which net/http drops, and for HTTP/1.0
+// it drops the chunks.
+func (c *call) canBeMisread() bool {
+	return len(c.request.TransferEncoding) > 0 || !c.request.ProtoAtLeast(1, 1)
 }
 
 // serve checks the request in the order in which a client can mend it: who asks,

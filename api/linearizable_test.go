@@ -98,12 +98,13 @@ func (h *history) step(random *rand.Rand, began time.Time, o apitest.Operation, 
 	key := fmt.Sprintf("k%016x", random.Uint64())
 	op := porcupine.Operation{Input: o, Call: int64(time.Since(began))}
 	a := h.send(random, method, path, body, key, headers...)
+	idle := overtaken(a)
 	gone := a.status == 503 || random.IntN(10) == 0
 	answered := apitest.Read(a.status, []byte(a.body))
 	switch {
 	case gone && (must || o.Writes() && random.IntN(2) == 0):
 		a = h.insist(random, method, path, body, key, headers...)
-		answered = apitest.Read(a.status, []byte(a.body))
+		answered, idle = apitest.Read(a.status, []byte(a.body)), false
 	case gone:
 		answered = apitest.Answer{Lost: true}
 	}
@@ -113,9 +114,7 @@ func (h *history) step(random *rand.Rand, began time.Time, o apitest.Operation, 
 	if gone {
 		h.lost++
 	}
-	// A read that was not answered says nothing, and a command that lost every race
-	// has done nothing.
-	if (!answered.Lost || o.Writes()) && !strings.Contains(a.body, `"code":"conflict"`) {
+	if !idle && (!answered.Lost || o.Writes()) { // a read that was not answered says nothing
 		h.operations = append(h.operations, op)
 	}
 	return answered

@@ -86,8 +86,11 @@ func (v *Views) row(k methodKey, matches func(*row) bool) (out *cachedRow, found
 
 // Methods returns a page of an organization's payment methods. Filters without a
 // key of their own are applied while scanning, at most ScanLimit methods a page:
-// a page may be short and yet have a Next. Errors: ErrCursor.
+// a page may be short and yet have a Next. What a page shows has been so at one
+// moment. Errors: ErrCursor.
 func (v *Views) Methods(organization string, q MethodQuery) (Page, error) {
+	v.oneMoment.RLock()
+	defer v.oneMoment.RUnlock()
 	l := q.list(organization)
 	if err := l.continueAfter(q.After); err != nil {
 		return Page{}, err

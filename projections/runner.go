@@ -285,6 +285,8 @@ func (v *Views) write(p *projection, batch *pebble.Batch, mark checkpoint) error
 	if err := batch.Set(checkpointKey(p.Name()), mark.encode(), nil); err != nil {
 		return err
 	}
+	v.oneMoment.Lock()
+	defer v.oneMoment.Unlock()
 	p.Committing()
 	if err := batch.Commit(pebble.NoSync); err != nil {
 		return err

@@ -97,6 +97,10 @@ type Views struct {
 	rows          *commitCache[methodKey, *cachedRow]
 	lists         *commitCache[string, []place] // of customers, by their prefix; nil for a long one
 
+	// oneMoment is held shared by who reads several rows that must be of the same
+	// state of the log, and alone while a batch becomes visible.
+	oneMoment sync.RWMutex
+
 	// guard keeps db open while somebody reads: readers hold it shared for one
 	// bounded read, Close holds it alone.
 	guard  sync.RWMutex

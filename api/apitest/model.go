@@ -3,6 +3,7 @@ package apitest
 import (
 	"math"
 	"net/http"
+	"time"
 
 	"github.com/anishathalye/porcupine"
 )
@@ -89,8 +90,12 @@ func (c customer) answer(o Operation, status int) Answer {
 // nobody can tell that it does not go on.
 const Never = math.MaxInt64
 
+// undecided is when the search for an order is given up. Where there is one it is
+// found in milliseconds; that there is none can take for ever.
+const undecided = 20 * time.Second
+
 // Linearizable asks whether some order of one operation after the other explains
 // every answer.
 func Linearizable(history []porcupine.Operation) bool {
-	return porcupine.CheckOperations(model, history)
+	return porcupine.CheckOperationsTimeout(model, history, undecided) == porcupine.Ok
 }

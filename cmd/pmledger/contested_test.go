@@ -86,6 +86,7 @@ func (c *contested) act(random *rand.Rand, o apitest.Operation) {
 	method, path, body, extra := o.Request(c.name, id)
 	once := o.Writes() && random.IntN(4) == 0
 	call := c.now()
+	began := call
 	for s := c.life(); s != nil; s = c.life() {
 		ctx, cancel := leaving(random)
 		answered, err := s.tryFor(ctx, c.client, method, path, body, append(header, extra...)...)
@@ -100,6 +101,10 @@ func (c *contested) act(random *rand.Rand, o apitest.Operation) {
 			return
 		}
 		c.lost.Add(1)
+		if c.now()-began > int64(2*patience) {
+			c.t.Errorf("%s: %+v has had no answer for %s; the last is %d %s %v", c.name, o, 2*patience, answered.status, answered.body, err)
+			return
+		}
 		if !o.Writes() {
 			call = c.now()
 		}

@@ -26,6 +26,16 @@ type target struct {
 	want   []eventstore.Record
 	last   int  // records of the last append
 	closed bool // in order; else the process was killed
+	used   bool // its write-ahead logs are used ones, with what they held before
+	copies sync.Pool
+}
+
+// copy of the log, which nobody has opened.
+func (t *target) copy() *vfs.MemFS {
+	if c, ok := t.copies.Get().(*vfs.MemFS); ok {
+		return c
+	}
+	return t.fs.CrashClone(vfs.CrashCloneCfg{})
 }
 
 // spot is a byte of a target.
@@ -76,7 +86,7 @@ func TestOneChangedByteIsNeverServed(t *testing.T) {
 			defer s.Close()
 		}
 		// What is left to flush must not change what is flipped.
-		all = append(all, &target{fs.CrashClone(vfs.CrashCloneCfg{}), want, last, c.closed})
+		all = append(all, &target{fs: fs.CrashClone(vfs.CrashCloneCfg{}), want: want, last: last, closed: c.closed, used: c.memTable < 1<<20})
 	}
 	f := &flips{t: t, tried: map[string]int64{}}
 	spots := make(chan spot, 64)
@@ -86,7 +96,7 @@ func TestOneChangedByteIsNeverServed(t *testing.T) {
 	}()
 	inParallel(func(uint64) bool {
 		s, ok := <-spots
-		if ok {
+		if ok && !t.Failed() { // else the rest says the same
 			f.try(s)
 		}
 		return ok
@@ -105,8 +115,8 @@ func TestOneChangedByteIsNeverServed(t *testing.T) {
 }
 
 // chosen sends so many of all changes, evenly: nine of each byte of the files that
-// Open scans, one of each other byte, because that costs the opening and reading of
-// a log.
+// Open scans, one where the scan finds little, because that costs the opening and
+// reading of a log.
 func chosen(t *testing.T, all []*target, goal int64, rng *rand.Rand, to chan<- spot) {
 	type file struct {
 		*target
@@ -134,7 +144,7 @@ func chosen(t *testing.T, all []*target, goal int64, rng *rand.Rand, to chan<- s
 				continue
 			}
 			each := int64(1)
-			if scanned(name) {
+			if scanned(name) && !tg.used {
 				each = int64(len(masks))
 			}
 			files = append(files, file{tg, name, region(name, newest, tg.closed), info.Size(), each})
@@ -171,7 +181,7 @@ func region(name, newestLog string, closed bool) string {
 
 // try changes one byte, opens the log and reads it.
 func (f *flips) try(s spot) {
-	broken := s.fs.CrashClone(vfs.CrashCloneCfg{})
+	broken := s.copy()
 	buf, err := broken.UnsafeGetFileDataBuffer("log/" + s.file)
 	if err != nil {
 		f.t.Error(err)
@@ -182,7 +192,10 @@ func (f *flips) try(s spot) {
 	if scanned(s.file) {
 		err = disk.Inspect("log", broken) // what Open does first
 	}
-	if err == nil {
+	if err != nil {
+		buf[s.at] ^= s.mask
+		s.copies.Put(broken)
+	} else {
 		got, err = inspect(broken, s.want, s.last)
 	}
 	f.mu.Lock()

@@ -305,13 +305,3 @@ func TestAppendsShareSyncs(t *testing.T) {
 		t.Errorf("%d appends cost %d syncs", writers+1, n)
 	}
 }
-
-// onWrite wraps fs so that f runs before everything that changes it.
-func onWrite(fs vfs.FS, f func()) vfs.FS {
-	return errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
-			f()
-		}
-		return nil
-	}))
-}

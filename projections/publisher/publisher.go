@@ -114,6 +114,7 @@ type Publisher struct {
 	mu      sync.Mutex
 	status  Status
 	link    link
+	hole    string                  // that the walk has found and nobody has mended yet
 	endNow  context.CancelCauseFunc // ends the session that runs, when its connection is lost
 	checked chan struct{}           // closed after the first verdict about the stream
 }
@@ -151,6 +152,11 @@ func (p *Publisher) Run(ctx context.Context) error {
 		return fmt.Errorf("NATS: %w", err)
 	}
 	defer p.nc.Close()
+	if p.o.Server != nil {
+		var walking sync.WaitGroup
+		walking.Go(func() { p.walk(ctx) })
+		defer walking.Wait()
+	}
 	for delay := backoffFirst; ctx.Err() == nil; {
 		err := p.session(ctx)
 		if ctx.Err() != nil {

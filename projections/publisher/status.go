@@ -46,6 +46,7 @@ type Status struct {
 	Published   uint64              // messages stored by this publisher since it was made
 	Conflicts   int                 // writes refused because another was faster
 	Rebuilds    int                 // of a damaged embedded stream
+	Walked      bool                // every message of the embedded stream was read since the start
 	Connected   bool
 	Standby     bool      // another publisher is at work
 	LastSuccess time.Time // when the stream last acknowledged or was found up to date; zero before

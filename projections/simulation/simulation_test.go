@@ -14,7 +14,7 @@ const steps = 300
 
 // Whatever fails, and however often, the invariants hold.
 func TestTheInvariantsHoldWhateverFails(t *testing.T) {
-	lives := torture.Size(20, 500, 10_000)
+	lives := torture.Size(30, 500, 10_000)
 	if testing.Short() {
 		lives = 4
 	}

@@ -87,7 +87,7 @@ func newWorld(seed uint64) *world {
 		}
 	}
 	w.mood.reads *= 0.2
-	w.mood.misread *= 0.3
+	w.mood.misread *= 0.6
 	w.mood.crash *= 0.2
 	for i := range 1 + w.rng.IntN(2) {
 		w.processes = append(w.processes, newProcess(w, i))
