@@ -247,17 +247,22 @@ func (x *execution) record(e domain.Event, index int, at time.Time, prev string)
 
 // append repeats an append whose outcome is unknown until the store tells: the
 // identical repeat either finds the first one or a stream that has moved on.
+//
+// A caller that leaves does not end it. Were the stream let go of while the append is
+// under way, the caller's repeat would not find its records, be decided anew with
+// ids of its own, and have its append taken for a repeat of the first.
 func (x *execution) append(ctx context.Context, records []NewRecord) (Position, error) {
 	var position Position
 	var err error
+	staying := context.WithoutCancel(ctx)
 	for range MaxUnknown {
-		position, err = x.store.Append(ctx, x.Stream, x.fold.version, records)
+		position, err = x.store.Append(staying, x.Stream, x.fold.version, records)
 		if !errors.Is(err, ErrUnknownOutcome) || ctx.Err() != nil {
 			break
 		}
 	}
 	if err == nil && x.contested && !planted.SkipConfirm.Here() {
-		err = x.confirm(ctx, records)
+		err = x.confirm(staying, records)
 	}
 	return position, err
 }

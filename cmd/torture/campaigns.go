@@ -69,7 +69,7 @@ var theTraps = []trap{
 	{planted.ForgetUnanswered, "simulation"},
 	{planted.MachineTime, "simulation"},
 	{planted.DamageIsNothing, "flipped bytes of the views"},
-	{planted.SkipAudit, "flipped bytes of NATS files"},
+	{planted.PassOverGaps, "flipped bytes of NATS files"},
 	{planted.WindowOnly, "simulation"},
 	{planted.RemembersItsPlace, "simulation"},
 	{planted.AnyonesIntent, "cross-tenant probes"},

@@ -66,7 +66,7 @@ func inParallel(work func(n uint64) bool) {
 // by several writers, closed and opened again after a power loss. Of what was not
 // synced, none, half or all of the blocks and directory entries are on the disk.
 func TestPowerLossKeepsWhatWasAcknowledged(t *testing.T) {
-	states := torture.Size[int64](1500, 15_000, 105_000)
+	states := torture.Size[int64](2400, 15_000, 105_000)
 	if testing.Short() {
 		states = 300
 	}
@@ -158,6 +158,9 @@ func (c *powerCut) fill(s *disk.Store) error {
 
 // losePower looks at what the disk would hold if power were lost before op.
 func (c *powerCut) losePower(op operation, _ func(), whole func() error) error {
+	if !c.more() {
+		return c.disk.during(whole)
+	}
 	acked := taken(&c.acked)
 	percents := kept
 	if op.isSync() && op.path == "log" {

@@ -305,3 +305,43 @@ func TestAppendsShareSyncs(t *testing.T) {
 		t.Errorf("%d appends cost %d syncs", writers+1, n)
 	}
 }
+
+// The engine panics when it cannot change to another write-ahead log or cannot sync
+// their folder. The cause must be told before that.
+func TestErrorBetweenTwoLogsIsToldWithItsCause(t *testing.T) {
+	for _, kind := range []string{"create", "rename", "sync"} {
+		var broken atomic.Bool
+		opt := small(watch(vfs.NewMem(), func(op operation, _ func(), whole func() error) error {
+			if isLog := strings.HasSuffix(op.path, ".log"); broken.Load() && op.kind == kind && (isLog || kind == "sync" && op.path == "log") {
+				return errDisk
+			}
+			return whole()
+		}))
+		told := make(chan error, 1)
+		opt.OnFatal = func(err error) {
+			told <- err
+			select {} // the process would end here
+		}
+		s, err := disk.Open("log", opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		broken.Store(true)
+		ctx, cancel := context.WithCancel(within(t))
+		answered := make(chan error, 1)
+		go func() {
+			var err error
+			for v := uint64(0); err == nil; v++ {
+				_, err = s.Append(ctx, "a", v, records(1, 5000))
+			}
+			answered <- err
+		}()
+		if cause := <-told; !errors.Is(cause, errDisk) {
+			t.Errorf("%s: the cause is lost: %v", kind, cause)
+		}
+		cancel()
+		if err := <-answered; !errors.Is(err, context.Canceled) && !errors.Is(err, eventstore.ErrUnavailable) {
+			t.Errorf("%s: an append was answered with %v", kind, err)
+		}
+	}
+}

@@ -58,7 +58,7 @@ const (
 // In the projections.
 const (
 	DamageIsNothing Bug = "a row of the views that cannot be read is not there" // an error counts as not found
-	SkipAudit       Bug = "gaps in the stream are not looked at"                // the last message tells where to go on
+	PassOverGaps    Bug = "the walk through the stream passes over gaps"        // as the server does
 
 	SkipUnknown       Bug = "a projection skips what it does not understand"               // instead of halting there
 	CheckpointFirst   Bug = "the checkpoint is written before the rows"                    // in a batch of its own
