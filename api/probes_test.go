@@ -63,7 +63,14 @@ func (w *world) furnish(key, organization, name string) map[string][]string {
 	attach("/v1/payment-methods", `{"type":"card","token":"tok_mastercard_fp_`+name+`"}`)
 	attach(methods, `{"type":"card","token":"tok_visa_3ds_fp_`+name+`"}`)
 	note("external", name+"_ext")
+	w.furnishOthers(do, note, organization, name, has)
+	return has
+}
 
+// furnishOthers adds what is no payment method.
+func (w *world) furnishOthers(do func(method, target, body string, headers ...string) answer, note func(kind string, values ...string), organization, name string, has map[string][]string) {
+	first, second := has["customer"][0], has["customer"][1]
+	methods := "/v1/customers/" + first + "/payment-methods"
 	for _, body := range []string{``, `,"token":"tok_visa_3ds_fp_` + name + `","confirm":true`, `,"token":"tok_discover_fp_` + name + `","confirm":true`} {
 		note("idempotency", name+"-"+string(rune('a'+len(has["idempotency"]))))
 		used, body := last(has["idempotency"]), `{"customer_id":"`+second+`"`+body+`}`
@@ -105,7 +112,6 @@ func (w *world) furnish(key, organization, name string) map[string][]string {
 			note("link", strings.TrimSuffix(strings.TrimPrefix(link, "<"), `>; rel="next"`))
 		}
 	}
-	return has
 }
 
 func last(list []string) string { return list[len(list)-1] }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pmledger/pmledger/domain"
+	"github.com/pmledger/pmledger/eventstore/planted"
 )
 
 // fold is a stream read so far: its state, and what the next append needs.
@@ -88,6 +89,15 @@ func (f *fold) check(r Record, meta Metadata, e domain.Event) error {
 		return fmt.Errorf("its time %s lies before the previous record's %s", meta.Time, f.last)
 	}
 	return domain.Contradiction(f.state, e)
+}
+
+// draft is the state for events that are not appended yet: the fold's own stays as
+// it is until they are.
+func (f *fold) draft() domain.State {
+	if planted.FoldFirst.Here() {
+		return f.state
+	}
+	return f.state.Clone()
 }
 
 // read folds what the store holds beyond the fold, up to version to (0: all), and

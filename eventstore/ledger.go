@@ -198,7 +198,7 @@ func (x *execution) decideAndAppend(ctx context.Context) (Result, error) {
 	if len(events) == 0 {
 		return Result{State: f.state, Version: f.version, Position: f.position}, nil
 	}
-	next := f.state.Clone()
+	next := f.draft()
 	records := make([]NewRecord, len(events))
 	tail := f.tail
 	for i, e := range events {
@@ -210,9 +210,6 @@ func (x *execution) decideAndAppend(ctx context.Context) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
-	}
-	if planted.FoldFirst.Here() {
-		f.state = next
 	}
 	position, err := x.append(ctx, records)
 	if err != nil {
