@@ -46,7 +46,8 @@ func TestOneCustomerIsLinearizable(t *testing.T) {
 	})
 }
 
-// lastKind of what clients ask for.
+// lastKind of what clients ask for. A list is not among it: it is read one row after
+// the other, and may show two moments.
 const lastKind = apitest.Default
 
 // history is what clients see of one customer.

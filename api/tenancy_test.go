@@ -86,6 +86,9 @@ func (s side) probe(t *testing.T, random *rand.Rand) (total probed) {
 		}
 	}
 	total.changed = differ(before, append(there.records(s.owner), there.owners()...)) + differ(there.records(s.asker), absent.records(s.asker))
+	if total.changed > 0 {
+		t.Errorf("%s asked, and %s has other things than before, or %s has", s.asker, s.owner, s.asker)
+	}
 	return total
 }
 
