@@ -40,7 +40,7 @@ func (w *workbench) fuzzTargets(ctx context.Context, p *page) error {
 		}
 		for _, found := range target.FindAllSubmatch(text, -1) {
 			f := fuzzed{folder: filepath.Dir(path), target: string(found[1])}
-			command := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+f.target+"$", "-fuzztime", w.fuzz.String(), "./"+f.folder)
+			command := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+f.target+"$", "-fuzztime", w.fuzz.String(), "-fuzzminimizetime", "1x", "./"+f.folder)
 			output, err := command.CombinedOutput()
 			if ctx.Err() != nil {
 				return ctx.Err()
