@@ -46,9 +46,7 @@ func TestOneCustomerIsLinearizable(t *testing.T) {
 	})
 }
 
-// lastKind of what clients ask for. A list is not among it: it is read one row after
-// the other, and may show two moments.
-const lastKind = apitest.Default
+const lastKind = apitest.List // of what clients ask for
 
 // history is what clients see of one customer.
 type history struct {
