@@ -86,7 +86,7 @@ func run(ctx context.Context, s settings) error {
 	text := p.text()
 	fmt.Print(text)
 	if s.report != "" {
-		if err := write(s.report, text); err != nil {
+		if err := p.write(s.report, text); err != nil {
 			return err
 		}
 	}

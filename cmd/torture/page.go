@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -173,9 +174,17 @@ func tail(s string) string {
 	return strings.TrimSpace(s)
 }
 
-func write(dir, text string) error {
+// write puts the page into a folder, with all that each failed campaign has said.
+func (p *page) write(dir, text string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "torture.md"), []byte(text), 0o644)
+	err := os.WriteFile(filepath.Join(dir, "torture.md"), []byte(text), 0o644)
+	for _, t := range p.trials {
+		if t.err != nil {
+			name := strings.ReplaceAll(t.campaign.name, " ", "-") + ".log"
+			err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), t.output, 0o644))
+		}
+	}
+	return err
 }
