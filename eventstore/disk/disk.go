@@ -111,6 +111,7 @@ type Store struct {
 	lock   *pebble.Lock // on the folder, from before recovery until after Close
 	closed bool
 
+	failed  sync.Once
 	failure atomic.Pointer[failure] // set once, by the first fatal error
 }
 
@@ -196,11 +197,14 @@ func (s *Store) Close() error {
 	return errors.Join(err, s.lock.Close())
 }
 
-// fail makes the log unusable. It is called when an I/O error reached it.
+// fail makes the log unusable. It is called when an I/O error reached it. Whoever
+// meets another one meanwhile waits for OnFatal too: the engine would go on into a
+// panic, and the process end without its cause.
 func (s *Store) fail(cause error) {
-	if s.failure.CompareAndSwap(nil, &failure{cause}) {
+	s.failed.Do(func() {
+		s.failure.Store(&failure{cause})
 		s.opt.OnFatal(cause)
-	}
+	})
 }
 
 // unusable is the error of every call that needs a log that has failed, nil
