@@ -143,6 +143,7 @@ func (v *Views) engineOptions() *pebble.Options {
 		// Asking for a method that does not exist must not cost a read.
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].BlockSize = 16 << 10
+		o.Levels[i].IndexBlockSize = 256 << 10 // one index a table, not an index of indexes
 		o.Levels[i].Compression = func() *block.CompressionProfile { return block.NoCompression }
 	}
 	// Rows and messages are large and compactions need not copy them: they lie in

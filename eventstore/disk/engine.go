@@ -15,8 +15,11 @@ import (
 
 const (
 	// defaultCache holds the blocks of streams that are read again and the
-	// filters and indexes that answer "no such stream" without a read.
-	defaultCache = 64 << 20
+	// filters and indexes that answer "no such stream" without a read. The
+	// engine takes the memory of its tables in memory from it, so it is more than
+	// four of those: with two, filters were read again and again, and "no such
+	// stream" took 28 µs instead of 13.
+	defaultCache = 192 << 20
 	// defaultMemTable is what the log writes before it must sort and write it
 	// again. At 64 writers an append took 22 µs with 64 MiB and 36 µs with the
 	// engine's own 4 MiB; up to four of them are in memory, so this is half of
@@ -78,6 +81,9 @@ func (s *Store) engineOptions() *pebble.Options {
 		MemTableSize:       uint64(s.opt.MemTable),
 		// Four tables may wait for their flush before appends must wait.
 		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       8,
+		L0StopWritesThreshold:       24,
+		LBaseMaxBytes:               512 << 20,
 		Logger:                      engineLog{log, s.fail},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { log.Error("the log's engine met an error and goes on trying", "error", err) },
@@ -95,6 +101,7 @@ func (s *Store) engineOptions() *pebble.Options {
 		// A stream that does not exist yet must cost microseconds, not a read.
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].BlockSize = 8 << 10
+		o.Levels[i].IndexBlockSize = 256 << 10 // one index a table, not an index of indexes
 	}
 	return o
 }
