@@ -137,11 +137,14 @@ func getMethod(c *call) error {
 	if err := c.await(); err != nil {
 		return err
 	}
-	read := c.methodRow
+	id := domain.MethodID(c.params[0])
+	var row projections.MethodRow
+	var err error
 	if asOf {
-		read = func(id domain.MethodID) (projections.MethodRow, error) { return c.methodRowAt(id, at) }
+		row, err = c.methodRowAt(id, at)
+	} else {
+		row, err = c.methodRow(id)
 	}
-	row, err := read(domain.MethodID(c.params[0]))
 	if err != nil {
 		return err
 	}

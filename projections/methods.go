@@ -43,14 +43,21 @@ func (v *Views) Method(organization string, id domain.MethodID) (MethodRow, bool
 		return MethodRow{}, false, err
 	}
 	defer v.leave()
-	r, _, err := v.row(k, nil)
-	if err != nil {
+	r, err := v.ownRow(organization, k)
+	if r == nil || err != nil {
 		return MethodRow{}, false, v.checked(err)
 	}
-	if r == nil || string(r.organization) != organization {
-		return MethodRow{}, false, nil
-	}
 	return r.MethodRow, true, nil
+}
+
+// ownRow returns the row of an organization's method, nil when it has none with
+// that key.
+func (v *Views) ownRow(organization string, k methodKey) (*cachedRow, error) {
+	r, _, err := v.row(k, nil)
+	if r == nil || err != nil || string(r.organization) != organization {
+		return nil, err
+	}
+	return r, nil
 }
 
 // row returns a method's row, nil when it does not match. found tells whether

@@ -32,12 +32,9 @@ func (v *Views) MethodAt(organization string, id domain.MethodID, at time.Time) 
 		return MethodRow{}, false, err
 	}
 	defer v.leave()
-	r, _, err := v.row(k, nil)
-	if err != nil {
+	r, err := v.ownRow(organization, k)
+	if r == nil || err != nil {
 		return MethodRow{}, false, v.checked(err)
-	}
-	if r == nil || string(r.organization) != organization {
-		return MethodRow{}, false, nil
 	}
 	past := r.MethodRow
 	if r.updatedAt <= at.UnixMilli() {
