@@ -1,6 +1,7 @@
 package apitest
 
 import (
+	"fmt"
 	"math"
 	"net/http"
 	"time"
@@ -90,12 +91,19 @@ func (c customer) answer(o Operation, status int) Answer {
 // nobody can tell that it does not go on.
 const Never = math.MaxInt64
 
-// undecided is when the search for an order is given up. Where there is one it is
+// patience is when the search for an order is given up. Where there is one it is
 // found in milliseconds; that there is none can take for ever.
-const undecided = 20 * time.Second
+const patience = 20 * time.Second
 
-// Linearizable asks whether some order of one operation after the other explains
-// every answer.
-func Linearizable(history []porcupine.Operation) bool {
-	return porcupine.CheckOperationsTimeout(model, history, undecided) == porcupine.Ok
+// Linearizable returns nil when some order of one operation after the other explains
+// every answer. No proof either way within 20 s is an error too, and says so.
+func Linearizable(history []porcupine.Operation) error {
+	switch porcupine.CheckOperationsTimeout(model, history, patience) {
+	case porcupine.Ok:
+		return nil
+	case porcupine.Illegal:
+		return fmt.Errorf("%d operations are not linearizable", len(history))
+	default:
+		return fmt.Errorf("whether %d operations are linearizable is undecided after %s", len(history), patience)
+	}
 }

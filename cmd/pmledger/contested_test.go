@@ -141,11 +141,8 @@ func (c *contested) judge() {
 	}
 	// It was dead before it was asked.
 	c.history = slices.DeleteFunc(c.history, func(op porcupine.Operation) bool { return op.Return < op.Call })
-	if apitest.Linearizable(c.history) {
-		return
-	}
-	if c.wrong.Add(1) == 1 {
-		c.t.Errorf("%s is not linearizable:\n%s", c.name, told(c.history))
+	if err := apitest.Linearizable(c.history); err != nil && c.wrong.Add(1) <= 3 {
+		c.t.Errorf("%s: %v:\n%s", c.name, err, told(c.history))
 	}
 }
 

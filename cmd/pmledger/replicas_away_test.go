@@ -11,7 +11,7 @@ import (
 
 // TestTheStoreMayBeAwayForAWhile stops the store under two servers.
 func TestTheStoreMayBeAwayForAWhile(t *testing.T) {
-	away := torture.Size(3*time.Second, 10*time.Second, time.Minute)
+	away := torture.Size(3*time.Second, 6*time.Second, time.Minute)
 	r := newReplicas(t, 2)
 	all := r.startAll()
 	known := map[string]attached{}

@@ -27,7 +27,7 @@ func TestTortureReplicasAreOneLedger(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a torture takes its time")
 	}
-	length := torture.Size(4*time.Second, 15*time.Second, time.Minute)
+	length := torture.Size(4*time.Second, 8*time.Second, time.Minute)
 	r := newReplicasOn(t, 3, kurrenttest.Options{Nodes: 3})
 	first := r.startAll()[0]
 	first.call(http.StatusOK, http.MethodPatch, "/v1/organization", `{"default_policy":"explicit"}`)
@@ -149,9 +149,9 @@ func (w *workload) oneCustomerAfterTheOther(ctx context.Context, n int) {
 			working.Go(func() { c.work(ctx, client) })
 		}
 		working.Wait()
-		if !apitest.Linearizable(c.history) {
+		if err := apitest.Linearizable(c.history); err != nil {
 			w.wrong.Add(1)
-			w.t.Errorf("%s: %d operations are not linearizable:\n%s", c.customer, len(c.history), told(c.history))
+			w.t.Errorf("%s: %v:\n%s", c.customer, err, told(c.history))
 		}
 		w.customers.Add(1)
 		w.operations.Add(int64(len(c.history)))

@@ -42,7 +42,7 @@ func TestTortureKillAtEverySystemCall(t *testing.T) {
 		t.Skip("a torture takes its time")
 	}
 	strace := tracer(t)
-	goal := torture.Size(4, 20, 200)
+	goal := torture.Size(4, 12, 200)
 	seed := torture.Seed(t)
 	k := &systemKills{strace: strace, rng: rand.New(rand.NewPCG(seed, 0)), goal: goal}
 	t.Run("Servers", func(t *testing.T) {

@@ -40,7 +40,7 @@ func TestTortureNothingAcknowledgedIsLost(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a torture takes its time")
 	}
-	rounds, length := torture.Size(3, 6, 20), torture.Size(time.Second, 2*time.Second, 10*time.Second)
+	rounds, length := torture.Size(3, 4, 20), torture.Size(time.Second, 2*time.Second, 10*time.Second)
 	random := rand.New(rand.NewPCG(torture.Seed(t), 0))
 	dir := t.TempDir()
 	known := map[string]attached{} // by idempotency key

@@ -127,7 +127,7 @@ const faultsEnv, faultsPerChild = "PMLEDGER_TEST_FAULTS", 50
 // do from then on. Whatever the engine makes of it, nothing is acknowledged that
 // is not there when the log is opened again, and nothing after it has stopped.
 func TestNothingIsAcknowledgedAfterAnErrorOfTheDisk(t *testing.T) {
-	all := &faultCounts{tally: &tally{t: t, goal: torture.Size[int64](200, 2000, 10_000)}}
+	all := &faultCounts{tally: &tally{t: t, goal: torture.Size[int64](200, 1000, 10_000)}}
 	var seed, first uint64
 	if n, _ := fmt.Sscan(os.Getenv(faultsEnv), &seed, &first); n == 2 {
 		for i := range uint64(faultsPerChild) {
@@ -153,7 +153,7 @@ func TestNothingIsAcknowledgedAfterAnErrorOfTheDisk(t *testing.T) {
 		}
 		return all.more()
 	})
-	volumes := all.fillVolumes(torture.Size(8, 64, 640))
+	volumes := all.fillVolumes(torture.Size(8, 32, 640))
 	torture.Add(t, torture.Report{
 		Campaign: "errors of the disk",
 		Seed:     seed,

@@ -89,7 +89,7 @@ func (k killPoint) obey() error {
 // disk, and the log it leaves is opened: what it said was acknowledged is there,
 // and what it had no answer for is there once when it is repeated.
 func TestKillAtEveryOperationKeepsWhatWasAcknowledged(t *testing.T) {
-	kills := torture.Size[int64](60, 400, 2500)
+	kills := torture.Size[int64](60, 200, 2500)
 	if testing.Short() {
 		kills = 10
 	}

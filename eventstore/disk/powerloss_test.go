@@ -66,7 +66,7 @@ func inParallel(work func(n uint64) bool) {
 // by several writers, closed and opened again after a power loss. Of what was not
 // synced, none, half or all of the blocks and directory entries are on the disk.
 func TestPowerLossKeepsWhatWasAcknowledged(t *testing.T) {
-	states := torture.Size[int64](2400, 15_000, 105_000)
+	states := torture.Size[int64](2400, 8_000, 105_000)
 	if testing.Short() {
 		states = 300
 	}

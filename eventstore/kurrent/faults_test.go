@@ -98,7 +98,7 @@ func formNow() form {
 		short.limit, short.atOnce = 3*time.Second, 2
 	}
 	return torture.Size(short,
-		form{trouble: 4 * time.Second, away: 8 * time.Second, limit: time.Second, grace: 5 * time.Second, atOnce: 8},
+		form{trouble: 2 * time.Second, away: 5 * time.Second, limit: time.Second, grace: 5 * time.Second, atOnce: 8},
 		form{trouble: 20 * time.Second, away: time.Minute, limit: 5 * time.Second, grace: time.Second, atOnce: 4})
 }
 

@@ -70,13 +70,13 @@ func Count[N ~int | ~int64 | ~uint64](n N, what string) Figure { return Figure{i
 // it.
 func Add(t testing.TB, r Report) {
 	t.Helper()
-	for _, f := range r.Counts {
-		t.Logf("%s: %d %s", r.Campaign, f.Number, f.What)
-	}
 	for _, f := range r.Violations {
 		if f.Number != 0 {
 			t.Errorf("%s: %d %s", r.Campaign, f.Number, f.What)
 		}
+	}
+	for _, f := range r.Counts {
+		t.Logf("%s: %d %s", r.Campaign, f.Number, f.What)
 	}
 	path := os.Getenv(ReportEnv)
 	if path == "" {

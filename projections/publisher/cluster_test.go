@@ -25,7 +25,7 @@ func TestKilledServersOfAClusterLoseAndRepeatNothing(t *testing.T) {
 		t.Skip("three server processes and an election take 10 s")
 	}
 	t.Parallel()
-	kills, handovers := torture.Size(1, 3, 20), torture.Size(1, 6, 100)
+	kills, handovers := torture.Size(1, 2, 20), torture.Size(1, 4, 100)
 	began := time.Now()
 	c := startCluster(t)
 	log := newOutbox(200)

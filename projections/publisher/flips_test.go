@@ -31,7 +31,7 @@ func TestAFlippedByteOfNATSIsMendedOrTold(t *testing.T) {
 		t.Skip("a server is started for every byte")
 	}
 	t.Parallel()
-	flips := torture.Size(4, 40, 1_000)
+	flips := torture.Size(4, 20, 1_000)
 	seed := torture.Seed(t)
 	s := &spoiling{t: t, log: newOutbox(6700)}
 	s.whole = filled(t, s.log)

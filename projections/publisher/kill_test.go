@@ -59,7 +59,7 @@ func victim(dir string) {
 // between a store and its acknowledgement, inside a batch, while it recovers.
 func TestKilledProcessesLoseAndRepeatNothing(t *testing.T) {
 	t.Parallel()
-	dir, lives := t.TempDir(), torture.Size(8, 30, 200)
+	dir, lives := t.TempDir(), torture.Size(8, 16, 200)
 	for life := range lives {
 		child := exec.Command(os.Args[0])
 		child.Env = append(os.Environ(), victimDir+"="+dir, fmt.Sprintf("%s=%d", victimLog, life*perLife))
