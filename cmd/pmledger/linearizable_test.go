@@ -22,7 +22,7 @@ func TestTortureHistoriesAreLinearizable(t *testing.T) {
 	}
 	size := torture.Size(
 		lengths{operations: 1_500, kills: 4, most: 600 * time.Millisecond},
-		lengths{operations: 60_000, kills: 8, most: 3 * time.Second},
+		lengths{operations: 51_000, kills: 8, most: 3 * time.Second},
 		lengths{operations: 1_020_000, kills: 60, most: 10 * time.Second})
 	h := newHistories(t, torture.Seed(t), size.operations)
 	random := h.random()

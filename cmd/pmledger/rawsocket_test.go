@@ -33,7 +33,7 @@ const rawKey = "pml_test_a_key_for_raw_sockets_alone"
 // comes next is answered well.
 func TestRawSocketsHideNoRequest(t *testing.T) {
 	s := startRaw(t)
-	slow := torture.Size(false, true, true)
+	slow := torture.Size(false, false, true)
 	var mu sync.Mutex
 	var cases, second, effects, failures, unwell int
 	turns := make(chan struct{}, 4*runtime.GOMAXPROCS(0))

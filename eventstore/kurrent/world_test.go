@@ -26,7 +26,7 @@ const (
 	// would.
 	hasty = 150 * time.Millisecond
 	// settling is how long everything may take to go on once the trouble is over.
-	settling = 30 * time.Second
+	settling = 15 * time.Second
 )
 
 // world is a store with many callers, of whom each knows what it may expect.
