@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -37,17 +35,7 @@ func TestAFlippedByteIsNeverAWrongAnswer(t *testing.T) {
 	}
 	seed := torture.Seed(t)
 	s := newSpecimen(t)
-	var begun atomic.Int64
-	var working sync.WaitGroup
-	for n := range runtime.GOMAXPROCS(0) {
-		random := rand.New(rand.NewPCG(seed, uint64(n)))
-		working.Go(func() {
-			for begun.Add(1) <= int64(flips) && t.Context().Err() == nil {
-				s.flip(random)
-			}
-		})
-	}
-	working.Wait()
+	torture.Repeat(t, flips, seed, s.flip)
 	if s.noticed.Load() == 0 {
 		t.Error("no flip was met: the test shows nothing")
 	}

@@ -105,12 +105,17 @@ func serve(t *testing.T, dir string, args ...string) *instance {
 // launch starts a server without waiting for anything.
 func launch(t *testing.T, dir string, args ...string) *instance {
 	t.Helper()
-	s := &instance{t: t, dir: dir, key: testKey, ready: make(chan struct{}), ended: make(chan struct{})}
 	args = append([]string{"serve", "--data", dir, "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--min-free", "1MiB"}, args...)
 	if !strings.Contains(strings.Join(args, " "), "--nats-") {
 		args = append(args, "--nats-listen", "127.0.0.1:0")
 	}
-	s.cmd = exec.Command(binary, args...)
+	return spawn(t, dir, exec.Command(binary, args...))
+}
+
+// spawn starts the process of a server that keeps its data in dir.
+func spawn(t *testing.T, dir string, cmd *exec.Cmd) *instance {
+	t.Helper()
+	s := &instance{t: t, dir: dir, key: testKey, ready: make(chan struct{}), ended: make(chan struct{}), cmd: cmd}
 	s.cmd.Env = append(os.Environ(), "PMLEDGER_DEV_KEY="+testKey)
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {

@@ -132,20 +132,8 @@ func (k *systemKills) count(killed, started bool, done, unsure int) {
 // the process is the server's.
 func (k *systemKills) launch(t *testing.T, dir, call string, when int) *instance {
 	t.Helper()
-	s := &instance{t: t, dir: dir, key: testKey, ready: make(chan struct{}), ended: make(chan struct{})}
-	s.cmd = exec.Command(k.strace, "-D", "-f", "-o", os.DevNull, "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, when),
-		binary, "serve", "--dev", "--data", dir, "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0", "--min-free", "1MiB")
-	s.cmd.Env = append(os.Environ(), "PMLEDGER_DEV_KEY="+testKey)
-	stderr, err := s.cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go s.read(stderr)
-	t.Cleanup(s.kill)
-	return s
+	return spawn(t, dir, exec.Command(k.strace, "-D", "-f", "-o", os.DevNull, "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, when),
+		binary, "serve", "--dev", "--data", dir, "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0", "--min-free", "1MiB"))
 }
 
 // attachUntilItDies makes a few attaches. It returns the one that had no answer.

@@ -9,7 +9,10 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -46,6 +49,23 @@ func Seed(t testing.TB) uint64 {
 	}
 	t.Logf("seed %d; the same again with %s=%d", seed, SeedEnv, seed)
 	return seed
+}
+
+// Repeat calls f n times, from as many goroutines as there are cores; each has random
+// numbers of its own, which follow from the seed.
+func Repeat(t testing.TB, n int, seed uint64, f func(random *rand.Rand)) {
+	t.Helper()
+	var begun atomic.Int64
+	var working sync.WaitGroup
+	for core := range runtime.GOMAXPROCS(0) {
+		random := rand.New(rand.NewPCG(seed, uint64(core)))
+		working.Go(func() {
+			for begun.Add(1) <= int64(n) && t.Context().Err() == nil {
+				f(random)
+			}
+		})
+	}
+	working.Wait()
 }
 
 // Report is what a campaign counted, one row of the page. A violation fails the

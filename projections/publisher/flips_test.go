@@ -9,9 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -36,17 +34,7 @@ func TestAFlippedByteOfNATSIsMendedOrTold(t *testing.T) {
 	s := &spoiling{t: t, log: newOutbox(6700)}
 	s.whole = filled(t, s.log)
 	s.list()
-	var begun atomic.Int64
-	var working sync.WaitGroup
-	for n := range runtime.GOMAXPROCS(0) {
-		random := rand.New(rand.NewPCG(seed, uint64(n)))
-		working.Go(func() {
-			for begun.Add(1) <= int64(flips) && t.Context().Err() == nil {
-				s.flip(random)
-			}
-		})
-	}
-	working.Wait()
+	torture.Repeat(t, flips, seed, s.flip)
 	torture.Add(t, torture.Report{
 		Campaign: "flipped bytes of NATS files", Seed: seed,
 		Counts: []torture.Figure{
