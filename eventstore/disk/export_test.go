@@ -14,3 +14,6 @@ func Inspect(dir string, fs vfs.FS) error {
 	}
 	return err
 }
+
+// Fail is called with every I/O error that reached the log.
+func (s *Store) Fail(cause error) { s.fail(cause) }

@@ -112,17 +112,20 @@ func TestFailureInTheBackgroundAnswersEverybody(t *testing.T) {
 		return nil
 	})))
 	failed := make(chan error, 1)
-	opt.OnFatal = func(err error) { failed <- err }
+	ctx, cancel := context.WithCancel(within(t))
+	opt.OnFatal = func(err error) {
+		failed <- err
+		cancel() // the process would end here
+	}
 	s, err := disk.Open("log", opt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	broken.Store(true)
-	ctx := within(t)
 	for v := uint64(0); err == nil; v++ { // until a table is flushed, which writes the manifest
 		_, err = s.Append(ctx, "a", v, records(1, 5000))
 	}
-	if !errors.Is(err, eventstore.ErrUnknownOutcome) && !errors.Is(err, eventstore.ErrUnavailable) {
+	if !errors.Is(err, eventstore.ErrUnknownOutcome) && !errors.Is(err, eventstore.ErrUnavailable) && !errors.Is(err, context.Canceled) {
 		t.Errorf("an append was answered with %v", err)
 	}
 	if cause := <-failed; !strings.Contains(cause.Error(), errDisk.Error()) {
@@ -344,4 +347,37 @@ func TestErrorBetweenTwoLogsIsToldWithItsCause(t *testing.T) {
 			t.Errorf("%s: an append was answered with %v", kind, err)
 		}
 	}
+}
+
+// After the first error of the disk the process is about to end. Who meets a second
+// one must not go on meanwhile: the engine would panic before the cause is told.
+func TestASecondErrorWaitsForWhatTheFirstCauses(t *testing.T) {
+	begun, end := make(chan error), make(chan struct{})
+	opt := small(vfs.NewMem())
+	opt.OnFatal = func(err error) {
+		begun <- err
+		<-end
+	}
+	s, err := disk.Open("log", opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Fail(errDisk)
+	if cause := <-begun; !errors.Is(cause, errDisk) {
+		t.Errorf("the cause is %v", cause)
+	}
+	second := make(chan struct{})
+	go func() {
+		s.Fail(errors.New("the second"))
+		close(second)
+	}()
+	select {
+	case cause := <-begun:
+		t.Errorf("there is another cause: %v", cause)
+	case <-second:
+		t.Error("the second error did not wait")
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(end)
+	<-second
 }
