@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -95,6 +96,53 @@ func TestTornFilesCostNoEvents(t *testing.T) {
 				}
 				stop()
 				s.Close()
+			}
+		})
+	}
+}
+
+// Where the headers of a message end is outside of the server's checksum. A wrong
+// checksum it passes over without a word.
+func TestADamagedMessageIsFoundByTheWalk(t *testing.T) {
+	t.Parallel()
+	log := newOutbox(6700)
+	undamaged := filled(t, log)
+	cases := map[string]struct {
+		message int                 // counted from 0
+		damage  func(record []byte) // from the length of its headers on
+	}{
+		"its headers end too late":           {3000, func(r []byte) { r[0] += 40 }},
+		"its headers end too early":          {3000, func(r []byte) { r[0] -= 40 }},
+		"its headers end a line too early":   {3000, func(r []byte) { r[0] -= 2 }},
+		"its body":                           {3000, func(r []byte) { r[len(r)/2] ^= 1 }},
+		"its body, the first one of a fetch": {2 * walkStep, func(r []byte) { r[len(r)/2] ^= 1 }},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			if err := os.CopyFS(dir, os.DirFS(undamaged)); err != nil {
+				t.Fatal(err)
+			}
+			file := blocks(t, dir)[0]
+			block, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			headers := func(message int) int {
+				return bytes.LastIndex(block[:bytes.Index(block, []byte(log.all()[message].EventID()))], []byte("NATS/1.0"))
+			}
+			c.damage(block[headers(c.message)-4 : headers(c.message+1)-4])
+			if err := os.WriteFile(file, block, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s := startServer(t, ServerOptions{Dir: dir})
+			p, _ := run(t, Options{Server: s, Source: log.source()})
+			eventually(t, "walked and mended", func() bool { return p.Status().Walked && caughtUp(p, log)() })
+			_, js := writer(t, s)
+			same(t, contents(t, js), log.all(), true)
+			if n := p.Status().Rebuilds; n != 1 {
+				t.Errorf("%d rebuilds", n)
 			}
 		})
 	}

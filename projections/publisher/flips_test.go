@@ -143,7 +143,7 @@ func (s *spoiling) look(dir string) (rebuilds int, told, wrong error) {
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(ctx) }()
 	defer func() { cancel(); <-ended }()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(2 * time.Millisecond) {
 		st := p.Status()
 		if st.Halted != nil {
 			return st.Rebuilds, st.Halted, nil

@@ -1,7 +1,9 @@
 package publisher
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -12,7 +14,7 @@ import (
 )
 
 const (
-	walkStep    = 1000                  // messages that are read before a rest
+	walkStep    = 250                   // messages that are read before a rest
 	walkTimeout = 5 * time.Second       // for as many
 	walkRest    = 2                     // times as long as the reading took
 	walkLook    = 20 * time.Millisecond // at whether a stream is being rebuilt
@@ -20,8 +22,8 @@ const (
 
 // walk reads every message of the embedded stream once, while the publisher works.
 // The server trusts its index at the start. It looks at a message's checksum when a
-// consumer reads it, and passes over a wrong one without a word; so whoever reads
-// first must be somebody who knows what should be there.
+// consumer reads it, and passes over a wrong one without a word, or waits in front of
+// it; so whoever reads first must be somebody who knows what should be there.
 func (p *Publisher) walk(ctx context.Context) {
 	if p.Checked(ctx) != nil {
 		return
@@ -51,7 +53,7 @@ func (p *Publisher) walkOnce(ctx context.Context) (hole string, err error) {
 	if last == 0 {
 		return "", nil
 	}
-	consumer, err := p.js.OrderedConsumer(ctx, StreamName, jetstream.OrderedConsumerConfig{HeadersOnly: true})
+	consumer, err := p.js.OrderedConsumer(ctx, StreamName, jetstream.OrderedConsumerConfig{})
 	if err != nil {
 		return "", fmt.Errorf("reading the stream %s: %w", StreamName, unavailable(err))
 	}
@@ -72,10 +74,17 @@ func (p *Publisher) walkOnce(ctx context.Context) (hole string, err error) {
 					return hole, err
 				}
 			}
+			if !whole(m.Data()) {
+				return fmt.Sprintf("message %d is not whole", q), nil
+			}
 			at = q
 		}
 		if at == before {
-			return "", errors.Join(fmt.Errorf("nothing comes after message %d", at), batch.Error())
+			hole, err := p.broken(ctx, at, at+1)
+			if hole == "" && err == nil {
+				err = errors.Join(fmt.Errorf("nothing comes after message %d", at), batch.Error())
+			}
+			return hole, err
 		}
 		if err := pause(ctx, walkRest*time.Since(began)); err != nil {
 			return "", err
@@ -83,6 +92,11 @@ func (p *Publisher) walkOnce(ctx context.Context) (hole string, err error) {
 	}
 	return "", nil
 }
+
+// whole tells a body from a part of one, and from one with a part of the headers before
+// it: where headers end is outside of the server's checksum. No end of an object is an
+// object.
+func whole(body []byte) bool { return bytes.HasPrefix(body, []byte("{")) && json.Valid(body) }
 
 // spoil notes a hole and ends the session, so that the next one mends it.
 func (p *Publisher) spoil(hole string) {
