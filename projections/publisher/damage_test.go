@@ -1,8 +1,8 @@
 package publisher
 
 import (
-	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -108,14 +108,17 @@ func TestADamagedMessageIsFoundByTheWalk(t *testing.T) {
 	log := newOutbox(6700)
 	undamaged := filled(t, log)
 	cases := map[string]struct {
-		message int                 // counted from 0
-		damage  func(record []byte) // from the length of its headers on
+		message int // counted from 0
+		damage  func(record []byte)
 	}{
-		"its headers end too late":           {3000, func(r []byte) { r[0] += 40 }},
-		"its headers end too early":          {3000, func(r []byte) { r[0] -= 40 }},
-		"its headers end a line too early":   {3000, func(r []byte) { r[0] -= 2 }},
+		"its headers end too late":           {3000, func(r []byte) { r[headersLength(r)] += 40 }},
+		"its headers end too early":          {3000, func(r []byte) { r[headersLength(r)] -= 40 }},
+		"its headers end a line too early":   {3000, func(r []byte) { r[headersLength(r)] -= 2 }},
 		"its body":                           {3000, func(r []byte) { r[len(r)/2] ^= 1 }},
 		"its body, the first one of a fetch": {2 * walkStep, func(r []byte) { r[len(r)/2] ^= 1 }},
+		"its sequence":                       {3000, func(r []byte) { r[4] ^= 1 }},
+		"its sequence, by 2^38":              {3000, func(r []byte) { r[4+4] ^= 0x40 }},
+		"the first sequence, by 2^38":        {0, func(r []byte) { r[4+4] ^= 0x40 }},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -129,10 +132,7 @@ func TestADamagedMessageIsFoundByTheWalk(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			headers := func(message int) int {
-				return bytes.LastIndex(block[:bytes.Index(block, []byte(log.all()[message].EventID()))], []byte("NATS/1.0"))
-			}
-			c.damage(block[headers(c.message)-4 : headers(c.message+1)-4])
+			c.damage(record(block, c.message))
 			if err := os.WriteFile(file, block, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -145,6 +145,74 @@ func TestADamagedMessageIsFoundByTheWalk(t *testing.T) {
 				t.Errorf("%d rebuilds", n)
 			}
 		})
+	}
+}
+
+// record is the n-th one of a block, counted from 0.
+func record(block []byte, n int) []byte {
+	for range n {
+		block = block[recordSize(block):]
+	}
+	return block[:recordSize(block)]
+}
+
+func recordSize(b []byte) uint32 { return binary.LittleEndian.Uint32(b) &^ headersFlag }
+
+// headersLength is where a record says how long its headers are.
+func headersLength(record []byte) int {
+	return recordHead + int(binary.LittleEndian.Uint16(record[20:]))
+}
+
+// A block that is damaged where no server would survive it is cut there and nowhere else;
+// a good one is not touched.
+func TestABlockIsCutBeforeASequenceThatCannotBe(t *testing.T) {
+	t.Parallel()
+	undamaged := filled(t, newOutbox(6700))
+	first, err := os.ReadFile(blocks(t, undamaged)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := blocks(t, undamaged)[1]
+	inSecond, err := os.ReadFile(second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := func(block []byte, n int) int64 { return int64(cap(block) - cap(record(block, n))) }
+	for name, c := range map[string]struct {
+		block, message int
+		bit            int // of the sequence
+		left           int64
+	}{
+		"one too many":               {0, 100, 4, place(first, 101)},
+		"by 2^19":                    {0, 100, 19, place(first, 101)},
+		"one too few":                {0, 100, 0, place(first, 100)},
+		"by 2^28":                    {0, 100, 28, place(first, 100)},
+		"by 2^60":                    {0, 100, 60, place(first, 100)},
+		"the first of all":           {0, 0, 40, 0},
+		"the first of another block": {1, 0, 40, 0},
+	} {
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS(undamaged)); err != nil {
+			t.Fatal(err)
+		}
+		paths := blocks(t, dir)
+		block := slices.Clone([][]byte{first, inSecond}[c.block])
+		record(block, c.message)[4+c.bit/8] ^= 1 << (c.bit % 8)
+		if err := os.WriteFile(paths[c.block], block, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := &Server{options: ServerOptions{Dir: dir, Logger: quiet(t)}}
+		if err := s.cutBlocks(); err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []int64{int64(len(first)), int64(len(inSecond))} {
+			if i == c.block {
+				want = min(want, c.left)
+			}
+			if info, err := os.Stat(paths[i]); err != nil || info.Size() != want {
+				t.Errorf("%s: block %d has %d bytes, want %d, %v", name, i, info.Size(), want, err)
+			}
+		}
 	}
 }
 

@@ -137,9 +137,9 @@ func (s *Server) Close() {
 	<-s.done
 }
 
-// blockBytes is the size of the files that hold the stream's messages.
+// blockBytes is the size of the block files.
 func (s *Server) blockBytes() (size uint64, err error) {
-	files, err := filepath.Glob(filepath.Join(s.options.Dir, "jetstream", "*", "streams", StreamName, "msgs", "*.blk"))
+	files, err := s.blockFiles()
 	for _, file := range files {
 		info, statErr := os.Stat(file)
 		if statErr != nil {
@@ -148,6 +148,11 @@ func (s *Server) blockBytes() (size uint64, err error) {
 		size += uint64(info.Size())
 	}
 	return size, err
+}
+
+// blockFiles are the files that hold the stream's messages.
+func (s *Server) blockFiles() ([]string, error) {
+	return filepath.Glob(filepath.Join(s.options.Dir, "jetstream", "*", "streams", StreamName, "msgs", "*.blk"))
 }
 
 // publisherOptions connect as the one user that may write.
@@ -240,6 +245,9 @@ func (s *Server) start() error {
 	}
 	if err := probe(s.listen); err != nil {
 		return err
+	}
+	if err := s.cutBlocks(); err != nil {
+		return fmt.Errorf("the block files in %s: %w", s.options.Dir, err)
 	}
 	instance, err := server.NewServer(options)
 	if err != nil {
