@@ -30,8 +30,8 @@ func (p *principal) has(scope string) bool { return p.every || slices.Contains(p
 // authenticate finds out whose key the request carries. Whatever is wrong with a
 // key, the answer is the same.
 func (c *call) authenticate() error {
-	text := credential(c.request.Header.Get("Authorization"))
-	if secret := c.request.Header.Get(secretHeader); c.clientSide && text == "" && secret != "" {
+	text := credential(c.onlyHeader("Authorization"))
+	if secret := c.onlyHeader(secretHeader); c.clientSide && text == "" && secret != "" {
 		known, err := c.clientOf(secret)
 		if err != nil {
 			return err
@@ -54,6 +54,15 @@ func (c *call) authenticate() error {
 		return domain.Refuse(codeRateLimited, "too many requests with a wrong API key came from this address")
 	}
 	return domain.Refuse(codeUnauthorized, "send a valid API key as Authorization: Bearer, or as the user of Basic authentication")
+}
+
+// onlyHeader is a header that must not be there twice: who is in front of us may read
+// the other one. Then it counts as missing.
+func (c *call) onlyHeader(name string) string {
+	if values := c.request.Header[name]; len(values) == 1 {
+		return values[0]
+	}
+	return ""
 }
 
 // credential reads the key out of an Authorization header: a bearer token, or the

@@ -1,8 +1,11 @@
 package api
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/pmledger/pmledger/domain"
@@ -32,7 +35,7 @@ type outcome struct {
 // outcomes is the one map from codes to answers. Codes are API: one that is here
 // stays, with its status.
 var outcomes = map[domain.Code]outcome{
-	codeBodyMalformed:                 {http.StatusBadRequest, "The body is not valid JSON", ""},
+	codeBodyMalformed:                 {http.StatusBadRequest, "The request cannot be read", ""},
 	codeUnauthorized:                  {http.StatusUnauthorized, "A valid API key is needed", ""},
 	domain.CodeGatewayDeclined:        {http.StatusPaymentRequired, "The payment provider declined", ""},
 	domain.CodeForbidden:              {http.StatusForbidden, "The API key does not allow this", ""},
@@ -127,4 +130,21 @@ func newProblem(err error, requestID string) (Problem, outcome) {
 func (p Problem) json() []byte {
 	text, _ := json.Marshal(p)
 	return append(text, '\n')
+}
+
+// Unread is the answer to what could not be read as a request and reached no handler,
+// as it goes over the wire: for status 431 that its headers are too large, else that it
+// is not HTTP. The connection is closed after it.
+func Unread(status int) []byte {
+	refusal := domain.Refuse(codeBodyMalformed, "the path, the Host or the headers are not HTTP/1.1")
+	if status == http.StatusRequestHeaderFieldsTooLarge {
+		refusal = domain.Refuse(codeHeadersTooLarge, "the request line and the headers may have %d bytes", maxHeaders)
+	}
+	var random [16]byte
+	rand.Read(random[:])
+	id := "req_" + hex.EncodeToString(random[:])
+	problem, _ := newProblem(refusal, id)
+	body := problem.json()
+	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nX-Request-Id: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+		problem.Status, http.StatusText(problem.Status), headerProblem[0], id, len(body), body)
 }

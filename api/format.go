@@ -24,9 +24,10 @@ func wrongTime(s string) string {
 	return ""
 }
 
-// parseTime reads an RFC 3339 time, whatever its zone, as UTC.
-func parseTime(s string) (time.Time, error) {
-	t, err := time.Parse(time.RFC3339Nano, s)
+// parseTime reads an RFC 3339 time, whatever its zone, as UTC. time.Parse would take
+// hours of one digit, a comma before the fraction, and zones a day away.
+func parseTime(s string) (t time.Time, err error) {
+	err = t.UnmarshalText([]byte(s))
 	return t.UTC(), err
 }
 

@@ -21,6 +21,9 @@ func listMethods(c *call) error {
 // listOfCustomer answers GET /v1/customers/{customer_id}/payment-methods. A
 // customer that was never heard of has no payment methods.
 func listOfCustomer(c *call) error {
+	if named := c.queryCustomer(); named != "" && named != c.params[0] {
+		c.add("query.customer_id", "must be the customer of the path, or be left out")
+	}
 	return c.methods(c.params[0])
 }
 

@@ -101,7 +101,7 @@ func methodOperations() map[string]operation {
 		"GET /v1/customers/:customer_id/payment-methods": {
 			id: "listCustomerPaymentMethods", tag: "payment methods", summary: "List a customer's payment methods",
 			description: "Newest first. A page may be shorter than limit and yet have a next_cursor.",
-			parameters:  parameters(pageParameters, methodFilters, []parameter{asOfParameter}),
+			parameters:  parameters(pageParameters, []parameter{customerFilter}, methodFilters, []parameter{asOfParameter}),
 			answer:      methods, statuses: []int{200}, refusals: []domain.Code{codeCursorInvalid},
 		},
 		"GET /v1/payment-methods": {

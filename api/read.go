@@ -43,12 +43,17 @@ func (c *call) await() error {
 
 // minPosition reads Ledger-Min-Position: a position, or "head".
 func (c *call) minPosition() (position eventstore.Position, head bool, err error) {
-	asked := c.request.Header.Get("Ledger-Min-Position")
+	const name = "Ledger-Min-Position"
+	asked := c.request.Header.Get(name)
+	if len(c.request.Header[name]) > 1 {
+		c.add("header."+name, "is given more than once")
+		return 0, false, c.checked()
+	}
 	if asked == "" || asked == "head" {
 		return 0, asked == "head", nil
 	}
 	if position, err = eventstore.ParsePosition(asked); err != nil {
-		c.add("header.Ledger-Min-Position", `must be a Ledger-Position of an earlier answer, or "head"`)
+		c.add("header."+name, `must be a Ledger-Position of an earlier answer, or "head"`)
 		return 0, false, c.checked()
 	}
 	return position, false, nil

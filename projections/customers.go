@@ -246,11 +246,14 @@ func (c *customers) publish(batch *pebble.Batch, ch Change, name string, ids []d
 		Traceparent: headerSafe(ch.Meta.Traceparent),
 	}
 	p.change, p.message = ch, m
+	if len(ids) == 0 && p.intent != nil && p.intent.MethodID != "" {
+		ids = []domain.MethodID{p.intent.MethodID}
+	}
 	switch {
 	case len(ids) > 0:
 		p.subject, m.SubjectID = ids[0], string(ids[0])
 	case p.intent != nil:
-		p.subject, m.SubjectID = p.intent.MethodID, string(p.intent.ID)
+		m.SubjectID = string(p.intent.ID)
 	}
 	c.scratch = p.appendBody(appendEnvelope(c.scratch[:0], m))
 	if err := fileMessage(batch, m, c.scratch, ids); err != nil {

@@ -20,7 +20,7 @@ import (
 const (
 	// layout is the version of keys and values. Views of another layout are
 	// dropped and rebuilt.
-	layout = "4"
+	layout = "5"
 
 	// defaultCache holds the blocks that lists and older methods are read from;
 	// the methods read most are kept decoded beside it. The engine takes the

@@ -93,7 +93,7 @@ func sameEvents(rt *rapid.T, v *projections.Views, steps []step) {
 		want := projections.Message{
 			Position: s.record.Position, Prev: prev, OrgPrev: last[organization].Position, OrgSeq: last[organization].OrgSeq + 1,
 			ID: s.record.ID, Organization: organization, Customer: customer, Type: name, Time: s.meta.Time,
-			Traceparent: s.meta.Traceparent, SubjectID: subjectOf(s.event), Body: m.Body,
+			Traceparent: s.meta.Traceparent, SubjectID: subjectOf(s), Body: m.Body,
 		}
 		if !reflect.DeepEqual(m, want) {
 			rt.Fatalf("message:\n got %+v\nwant %+v", m, want)
@@ -172,11 +172,11 @@ func checkBody(m projections.Message, s step) error {
 	return nil
 }
 
-func subjectOf(e domain.Event) string {
-	if ids := domain.MethodsOf(e); len(ids) > 0 {
+func subjectOf(s step) string {
+	if ids := s.methods(); len(ids) > 0 {
 		return string(ids[0])
 	}
-	return string(domain.SetupIntentOf(e))
+	return string(domain.SetupIntentOf(s.event))
 }
 
 // checkIntent is checkBody for an event about a setup intent.

@@ -206,7 +206,7 @@ func eventsWanted(steps []step, organization string, q projections.EventQuery) [
 		name := domain.PublicName(s.event)
 		_, o, customer := domain.StreamOwner(s.record.Stream)
 		if name == "" || o != organization || q.Customer != "" && customer != q.Customer || q.Type != "" && name != q.Type ||
-			q.Method != "" && !slices.Contains(domain.MethodsOf(s.event), q.Method) {
+			q.Method != "" && !slices.Contains(s.methods(), q.Method) {
 			continue
 		}
 		want = append(want, domain.EventID(s.record.ID))

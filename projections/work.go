@@ -66,16 +66,19 @@ func (k workKind) String() string {
 
 // work is an item of gateway work.
 type work struct {
-	kind        workKind
-	position    eventstore.Position // of the record that brought it; 0 when it did not come from the view
-	event       uuid.UUID           // id of that record
-	version     uint64              // of the stream with it
-	stream      string
-	provider    string // whose queue it stands in
-	subject     string // method id or setup intent id
-	traceparent string
-	approved    bool // setup: the customer came back
-	unanswered  bool // cancel: the gateway has not answered what is canceled
+	kind       workKind
+	position   eventstore.Position // of the record that brought it; 0 when it did not come from the view
+	event      uuid.UUID           // id of that record
+	version    uint64              // of the stream with it
+	at         time.Time           // of that record
+	stream     string
+	provider   string // whose queue it stands in
+	subject    string // method id or setup intent id
+	approved   bool   // setup: the customer came back
+	unanswered bool   // cancel: the gateway has not answered what is canceled
+
+	// Who asked for it, as that record says. What comes of it is theirs too.
+	actor, reason, correlation, traceparent string
 }
 
 // workOf tells which work a method's state calls for, but for what it has left
@@ -111,19 +114,21 @@ func brought(e domain.Event) (kind workKind, subject string, ok bool) {
 	}
 }
 
-func itemOf(kind workKind, subject, provider string, r eventstore.Record, e domain.Event, traceparent string) work {
+func itemOf(kind workKind, subject, provider string, ch Change) work {
 	approved := false
-	if p, ok := e.(domain.SetupIntentProcessing); ok {
+	if p, ok := ch.Event.(domain.SetupIntentProcessing); ok {
 		approved = p.Approved
 	}
+	r, asked := ch.Record, ch.Meta
 	return work{
-		kind: kind, position: r.Position, event: r.ID, version: r.Version, stream: r.Stream, provider: provider,
-		subject: subject, traceparent: traceparent, approved: approved,
+		kind: kind, position: r.Position, event: r.ID, version: r.Version, at: asked.Time, stream: r.Stream, provider: provider,
+		subject: subject, approved: approved,
+		actor: asked.Actor, reason: asked.Reason, correlation: asked.Correlation, traceparent: asked.Traceparent,
 	}
 }
 
 func (w work) encode() []byte {
-	b := append(make([]byte, 0, 192), byte(w.kind), 0)
+	b := append(make([]byte, 0, 256), byte(w.kind), 0)
 	if w.approved {
 		b[1] |= 1
 	}
@@ -132,7 +137,8 @@ func (w work) encode() []byte {
 	}
 	b = append(b, w.event[:]...)
 	b = binary.AppendUvarint(b, w.version)
-	for _, s := range [...]string{w.stream, w.provider, w.subject, w.traceparent} {
+	b = binary.BigEndian.AppendUint64(b, uint64(w.at.UnixMilli()))
+	for _, s := range [...]string{w.stream, w.provider, w.subject, w.actor, w.reason, w.correlation, w.traceparent} {
 		b = part(b, s)
 	}
 	return b
@@ -145,7 +151,8 @@ func decodeWork(key, value []byte) (work, error) {
 	w.approved, w.unanswered = flags&1 != 0, flags&2 != 0
 	copy(w.event[:], r.take(16))
 	w.version = r.uvarint()
-	for _, to := range [...]*string{&w.stream, &w.provider, &w.subject, &w.traceparent} {
+	w.at = time.UnixMilli(int64(r.uint64())).UTC()
+	for _, to := range [...]*string{&w.stream, &w.provider, &w.subject, &w.actor, &w.reason, &w.correlation, &w.traceparent} {
 		*to = string(r.part())
 	}
 	if r.short || len(key) != len(workKey(0, 0)) {
@@ -192,7 +199,7 @@ func (t *todo) method(batch *pebble.Batch, ch Change, k methodKey, before, next 
 		var err error
 		switch {
 		case is[i] && !was[i]:
-			err = t.open(batch, at, itemOf(kind, string(next.ID), next.Provider, ch.Record, ch.Event, ch.Meta.Traceparent))
+			err = t.open(batch, at, itemOf(kind, string(next.ID), next.Provider, ch))
 		case was[i] && !is[i]:
 			err = t.close(batch, at)
 		}
@@ -218,7 +225,7 @@ func (t *todo) intent(batch *pebble.Batch, ch Change, before, next *domain.Setup
 	at := openKey{kind: workSetup, subject: k}
 	switch was, is := setupDue(before), setupDue(next); {
 	case is && !was:
-		err = t.open(batch, at, itemOf(workSetup, string(next.ID), next.Provider, ch.Record, ch.Event, ch.Meta.Traceparent))
+		err = t.open(batch, at, itemOf(workSetup, string(next.ID), next.Provider, ch))
 	case was && !is:
 		err = t.close(batch, at)
 	}

@@ -17,7 +17,7 @@ func (t *todo) left(batch *pebble.Batch, ch Change, kind workKind, k subjectKey,
 		if slices.Contains(before, l) {
 			continue
 		}
-		item := itemOf(kind, subject, l.Provider, ch.Record, ch.Event, ch.Meta.Traceparent)
+		item := itemOf(kind, subject, l.Provider, ch)
 		item.unanswered = l.Reference == ""
 		if err := t.open(batch, openKey{kind, k, l.Since}, item); err != nil {
 			return err

@@ -333,7 +333,7 @@ func (w *Worker) itemAt(ctx context.Context, stream string, version uint64, kind
 		if err != nil {
 			return work{}, err
 		}
-		return itemOf(kind, subject, "", r, e, meta.Traceparent), nil
+		return itemOf(kind, subject, "", Change{Record: r, Event: e, Meta: meta}), nil
 	}
 	return work{}, errMissing
 }

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -61,8 +62,8 @@ func (w *Worker) perform(ctx context.Context, item work, last bool) (eventstore.
 func (w *Worker) record(ctx context.Context, item work, now time.Time, prepare func(context.Context) (domain.Command, error)) (eventstore.Result, error) {
 	event := domain.EventID(item.event)
 	r, err := w.o.Ledger.Execute(ctx, eventstore.Request{
-		Stream: item.stream, CommandID: ownCommandID(item.commandOf(), event), RequestMAC: own, Actor: own,
-		Causation: event, Traceparent: item.traceparent, Now: now, Prepare: prepare,
+		Stream: item.stream, CommandID: ownCommandID(item.commandOf(), event), RequestMAC: own, Actor: item.actor, Reason: item.reason,
+		Correlation: item.correlation, Causation: event, Traceparent: item.traceparent, Now: now, Prepare: prepare,
 	})
 	if refusal := domain.RefusalIn(r.Events); refusal != nil {
 		// The answer is a fact; that it is a refusal concerns who asked.
@@ -208,7 +209,7 @@ func (w *Worker) approval(
 	ctx context.Context, g gateway.Gateway, m *domain.Method, i gateway.Instrument, item work, req gateway.Request,
 ) (gateway.Instrument, *domain.Approval, error) {
 	intent := &domain.SetupIntent{
-		ID: domain.NewSetupIntentID(derived(item.event)), Organization: m.Organization, Customer: m.Customer, MethodID: m.ID,
+		ID: domain.NewSetupIntentID(item.derived()), Organization: m.Organization, Customer: m.Customer, MethodID: m.ID,
 		Status: domain.SetupProcessing, Usage: "off_session", Provider: m.Provider, Token: m.ProviderID, Version: item.version,
 	}
 	a, err := g.Setup(ctx, req, gateway.Setup{Usage: intent.Usage, ReturnURL: w.o.ReturnURL(intent)})
@@ -271,7 +272,7 @@ func (w *Worker) setup(ctx context.Context, s *domain.SetupIntent, item work, re
 	}
 	return func(p domain.Policy) domain.Command {
 		resolve.Attach = &domain.AttachMethod{
-			MethodID: domain.NewMethodID(derived(item.event)), Provider: s.Provider, ProviderID: s.Token,
+			MethodID: domain.NewMethodID(item.derived()), Provider: s.Provider, ProviderID: s.Token,
 			Facts: a.Instrument.Facts, FactsFrom: "gateway", News: a.Instrument.News, Policy: p,
 			Personal: domain.Personal{Holder: a.Instrument.Holder, Email: a.Instrument.Email},
 		}
@@ -290,11 +291,15 @@ func setupFailure(refused *gateway.Error, silent bool) *domain.SetupError {
 	}
 }
 
-// derived makes the id of what comes of an item from the record that brought it,
-// so that every worker gives it the same one.
-func derived(event uuid.UUID) uuid.UUID {
-	event[6] = event[6]&0x0f | 0x80 // version 8: made by a rule of our own
-	return event
+// derived is the id of what comes of an item, a UUIDv7 of the record that brought it:
+// its time, and for randomness its id. Every worker gives it the same one.
+func (item work) derived() uuid.UUID {
+	id := item.event
+	var at [8]byte
+	binary.BigEndian.PutUint64(at[:], uint64(item.at.UnixMilli()))
+	copy(id[:6], at[2:])
+	id[6] = id[6]&0x0f | 0x70
+	return id
 }
 
 func (w *Worker) detach(ctx context.Context, m *domain.Method, req gateway.Request, last bool) (command, error) {

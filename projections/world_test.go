@@ -193,6 +193,16 @@ type step struct {
 	intentsBefore, intentsAfter map[domain.SetupIntentID]*domain.SetupIntent
 }
 
+// methods are what the record is found under; that of a setup intent under what it
+// has become.
+func (s step) methods() []domain.MethodID {
+	ids := domain.MethodsOf(s.event)
+	if i := s.intentsAfter[domain.SetupIntentOf(s.event)]; len(ids) == 0 && i != nil && i.MethodID != "" {
+		ids = []domain.MethodID{i.MethodID}
+	}
+	return ids
+}
+
 // replay folds the whole log anew.
 func (l *ledger) replay() ([]step, map[string]domain.State, error) {
 	head, err := l.store.Head(context.Background())

@@ -97,9 +97,10 @@ func (r keyRequest) check(now time.Time) (domain.APIKey, error) {
 // shownKey is a key as the keys commands print it with --json.
 type shownKey struct {
 	ID           string     `json:"id"`
+	Object       string     `json:"object"`
 	Organization string     `json:"organization_id"`
 	Mode         string     `json:"mode"`
-	Name         string     `json:"name"`
+	Name         *string    `json:"name"`
 	Scopes       []string   `json:"scopes"`
 	CreatedAt    time.Time  `json:"created_at"`
 	ExpiresAt    *time.Time `json:"expires_at"`
@@ -109,16 +110,17 @@ type shownKey struct {
 
 func show(o *domain.Organization, key domain.APIKey, text string) shownKey {
 	return shownKey{
-		ID: key.ID, Organization: o.ID, Mode: string(o.Mode), Name: key.Name, Scopes: key.Scopes,
+		ID: key.ID, Object: "api_key", Organization: o.ID, Mode: string(o.Mode), Name: orNil(key.Name), Scopes: key.Scopes,
 		CreatedAt: key.CreatedAt, ExpiresAt: orNil(key.ExpiresAt), RevokedAt: orNil(key.RevokedAt), Key: text,
 	}
 }
 
-func orNil(t time.Time) *time.Time {
-	if t.IsZero() {
+// orNil is nil for what is not there.
+func orNil[T comparable](v T) *T {
+	if v == *new(T) {
 		return nil
 	}
-	return &t
+	return &v
 }
 
 func (p *program) createKey(ctx context.Context, t *truth, r keyRequest, key domain.APIKey) error {
@@ -145,8 +147,13 @@ func (p *program) createKey(ctx context.Context, t *truth, r keyRequest, key dom
 
 // changeOrganization runs a command against an organization's stream.
 func changeOrganization(ctx context.Context, t *truth, organization string, cmd domain.Command) (*domain.Organization, error) {
-	result, err := t.ledger().Execute(ctx, eventstore.Request{
-		Stream: domain.OrganizationStream(organization), Actor: operator,
+	ledger, stream := t.ledger(), domain.OrganizationStream(organization)
+	state, _, err := ledger.State(ctx, stream)
+	if err != nil {
+		return nil, err
+	}
+	result, err := ledger.Execute(ctx, eventstore.Request{
+		Stream: stream, Actor: operator, Now: state.(*domain.Organization).Clock, // the test clock, if it has one
 		Prepare: func(context.Context) (domain.Command, error) { return cmd, nil },
 	})
 	if err != nil {
@@ -188,7 +195,7 @@ func (p *program) printKeys(o *domain.Organization) error {
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ID\tMODE\tCREATED\tEXPIRES\tREVOKED\tSCOPES\tNAME")
 	for _, k := range keys {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Mode, day(&k.CreatedAt), day(k.ExpiresAt), day(k.RevokedAt), scopesText(k.Scopes), k.Name)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Mode, day(&k.CreatedAt), day(k.ExpiresAt), day(k.RevokedAt), scopesText(k.Scopes), o.Keys[k.ID].Name)
 	}
 	return table.Flush()
 }

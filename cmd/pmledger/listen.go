@@ -3,17 +3,17 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"regexp"
 	"strconv"
 	"time"
 
-	"crypto/rand"
+	"github.com/pmledger/pmledger/api"
 )
 
 // Bounds of a connection. A client that is slower than these is cut off.
@@ -82,9 +82,9 @@ func untilDone(ctx context.Context, s *http.Server, drain time.Duration, serve f
 	return nil
 }
 
-// problemListener makes the server's answer to a header block beyond
-// maxHeaderBytes a problem document, like every other error. net/http writes that
-// answer itself, before any handler runs, with one Write to the connection.
+// problemListener makes the server's answers to what it cannot read problem documents,
+// like every other error. net/http writes those itself, before any handler runs, each
+// with one Write to the connection. Over TLS they stay as they are.
 type problemListener struct{ net.Listener }
 
 func (l problemListener) Accept() (net.Conn, error) {
@@ -97,23 +97,21 @@ func (l problemListener) Accept() (net.Conn, error) {
 
 type problemConn struct{ *net.TCPConn }
 
+// unread is how the answers of net/http to 400 and 431 begin. Those of handlers have
+// other headers.
+var unread = regexp.MustCompile(`^HTTP/1\.1 (400|431) [^\r]*\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n`)
+
 func (c problemConn) Write(b []byte) (int, error) {
-	if !bytes.HasPrefix(b, []byte("HTTP/1.1 431 ")) {
+	if !bytes.HasPrefix(b, []byte("HTTP/1.1 4")) {
 		return c.TCPConn.Write(b)
 	}
-	if _, err := c.TCPConn.Write(headersTooLarge()); err != nil {
+	found := unread.FindSubmatch(b)
+	if found == nil {
+		return c.TCPConn.Write(b)
+	}
+	status, _ := strconv.Atoi(string(found[1]))
+	if _, err := c.TCPConn.Write(api.Unread(status)); err != nil {
 		return 0, err
 	}
 	return len(b), nil
-}
-
-func headersTooLarge() []byte {
-	var random [16]byte
-	rand.Read(random[:])
-	id := "req_" + hex.EncodeToString(random[:])
-	body := `{"type":"urn:pmledger:problem:headers.too_large","title":"Request header fields too large","status":431,` +
-		`"detail":"the request's headers are larger than ` + strconv.Itoa(maxHeaderBytes) + ` bytes",` +
-		`"instance":"urn:pmledger:request:` + id + `","code":"headers.too_large","request_id":"` + id + `"}` + "\n"
-	return []byte("HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/problem+json\r\n" +
-		"X-Request-Id: " + id + "\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\nConnection: close\r\n\r\n" + body)
 }

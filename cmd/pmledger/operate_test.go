@@ -32,7 +32,7 @@ func TestKeysAreMadeWhileTheServerIsStopped(t *testing.T) {
 	}
 	code, list, _ := offline(dir, "keys", "list", "--organization", "acme", "--json")
 	var keys []shownKey
-	if err := json.Unmarshal([]byte(list), &keys); err != nil || code != exitOK || len(keys) != 1 || keys[0].Name != "shop" || keys[0].Key != "" {
+	if err := json.Unmarshal([]byte(list), &keys); err != nil || code != exitOK || len(keys) != 1 || *keys[0].Name != "shop" || keys[0].Key != "" {
 		t.Fatalf("list ended with %d, %v: %s", code, err, list)
 	}
 

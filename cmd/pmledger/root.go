@@ -91,17 +91,27 @@ func (p *program) rootCommand() *cobra.Command {
 		p.serveCommand(), p.keysCommand(), p.configCommand(), p.eventsCommand(), p.historyCommand(), p.natsCommand(),
 		p.rebuildCommand(), p.openapiCommand(), p.doctorCommand(), p.readyCommand(), p.versionCommand(),
 	)
+	root.InitDefaultCompletionCmd()
+	completion, _, _ := root.Find([]string{"completion"})
+	refuseUnknown(completion)
 	return root
 }
 
-// group is a command that only holds others.
-func group(use, short string, children ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, RunE: func(cmd *cobra.Command, args []string) error {
+// refuseUnknown makes a command that only holds others say so of what it does not hold.
+func refuseUnknown(cmd *cobra.Command) {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return usageError{fmt.Errorf("there is no command %q; see %s --help", args[0], cmd.CommandPath())}
 		}
 		return cmd.Help()
-	}}
+	}
+}
+
+// group is a command that only holds others.
+func group(use, short string, children ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short}
+	refuseUnknown(cmd)
 	cmd.AddCommand(children...)
 	return cmd
 }
