@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/url"
 	"regexp"
 	"strings"
@@ -24,10 +25,16 @@ func wrongTime(s string) string {
 	return ""
 }
 
-// parseTime reads an RFC 3339 time, whatever its zone, as UTC. time.Parse would take
-// hours of one digit, a comma before the fraction, and zones a day away.
-func parseTime(s string) (t time.Time, err error) {
-	err = t.UnmarshalText([]byte(s))
+// timeForm is what time.Parse does not see to: hours of two digits, no comma before the
+// fraction, zones of less than a day.
+var timeForm = regexp.MustCompile(`^[^T]+T\d\d:[^,]+(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
+// parseTime reads an RFC 3339 time, whatever its zone, as UTC.
+func parseTime(s string) (time.Time, error) {
+	if !timeForm.MatchString(s) {
+		return time.Time{}, errors.New("not RFC 3339")
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
 	return t.UTC(), err
 }
 

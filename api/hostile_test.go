@@ -130,6 +130,39 @@ func TestLargeHeadersAreRefused(t *testing.T) {
 	b.want(200, b.do("GET", "/v1/organization", "", "X-Large: "+strings.Repeat("a", maxHeaders-1000)))
 }
 
+// Whoever is in front of us may have read the other one.
+func TestAHeaderThatDecidesMayBeSentOnce(t *testing.T) {
+	b := newBench(t)
+	other := "Authorization: Bearer " + b.key("acme", domain.ModeTest, ScopeMethodsRead)
+	b.refused(401, "unauthorized", b.do("GET", "/v1/payment-methods", "", other))
+	b.refused(422, "validation.failed", b.do("GET", "/v1/payment-methods", "", "Ledger-Min-Position: 0", "Ledger-Min-Position: head"))
+	s := b.intent(b.do("POST", "/v1/setup-intents", `{"customer_id":"cus_1"}`))
+	secret := "Setup-Intent-Secret: " + s.ClientSecret
+	b.want(200, b.as("", "GET", "/v1/setup-intents/"+s.ID, "", secret))
+	b.refused(401, "unauthorized", b.as("", "GET", "/v1/setup-intents/"+s.ID, "", secret, "Setup-Intent-Secret: x"))
+}
+
+func TestTimesAreThoseOfRFC3339(t *testing.T) {
+	b := newBench(t)
+	for text, status := range map[string]int{
+		"2020-01-01T01:00:00Z": 200, "2020-01-01T01:00:00.5Z": 200, "2020-01-01T01:00:00%2B02:00": 200,
+		"2020-01-01T1:00:00Z": 422, "2020-01-01T00:00:00,5Z": 422, "2020-01-01T00:00:00%2B24:00": 422, "2020-01-01 00:00:00Z": 422, "2020-02-30T00:00:00Z": 422,
+	} {
+		if a := b.do("GET", "/v1/payment-methods?created_after="+strings.ReplaceAll(text, " ", "%20"), ""); a.status != status {
+			t.Errorf("%s: %d %s", text, a.status, a.body)
+		}
+	}
+}
+
+func TestACustomersListTakesItsCustomerAsAFilter(t *testing.T) {
+	b := newBench(t)
+	b.want(201, b.do("POST", "/v1/customers/cus_1/payment-methods", visa))
+	if a := b.want(200, b.do("GET", "/v1/customers/cus_1/payment-methods?customer_id=cus_1", "")); !strings.Contains(a.body, "pm_") {
+		t.Error(a.body)
+	}
+	b.refused(422, "validation.failed", b.do("GET", "/v1/customers/cus_1/payment-methods?customer_id=cus_2", ""))
+}
+
 func TestEncodedBodiesAreRefused(t *testing.T) {
 	b := newBench(t)
 	b.refused(415, "media_type.unsupported", b.do("POST", "/v1/payment-methods", visa, "Content-Encoding: gzip"))

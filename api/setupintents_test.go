@@ -6,15 +6,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/pmledger/pmledger/domain"
 )
 
 // setupIntent is what a test looks at.
 type setupIntent struct {
-	ID           string
-	Status       domain.SetupStatus
-	ClientSecret string `json:"client_secret"`
-	NextAction   *struct {
+	ID              string
+	Status          domain.SetupStatus
+	ClientSecret    string `json:"client_secret"`
+	PaymentMethodID string `json:"payment_method_id"`
+	NextAction      *struct {
 		Redirect struct{ URL string }
 	} `json:"next_action"`
 }
@@ -84,6 +87,19 @@ func TestAClientSecretOpensItsOwnSetupIntentOnly(t *testing.T) {
 	events := b.want(200, b.do("GET", "/v1/events?type=setup_intent.processing", "")).body
 	if !strings.Contains(events, `"actor":"client_secret"`) || strings.Contains(events, "the boss") || strings.Contains(events, "because") {
 		t.Errorf("a page says who it is: %s", events)
+	}
+}
+
+// The id of what a setup intent attaches is made from the record that asked for it, and
+// yet a UUIDv7 like every other: it sorts by time.
+func TestTheMethodOfASetupIntentHasATimeInItsID(t *testing.T) {
+	b := newBench(t)
+	before := idIn(b.want(201, b.do("POST", "/v1/customers/cus_1/payment-methods", visa)).body)
+	b.clock.add(time.Minute)
+	s := b.intent(b.do("POST", "/v1/setup-intents", `{"customer_id":"cus_2","token":"tok_amex","confirm":true}`))
+	id, err := uuid.Parse(strings.TrimPrefix(s.PaymentMethodID, "pm_"))
+	if err != nil || id.Version() != 7 || id.Variant() != uuid.RFC4122 || s.PaymentMethodID[:15] <= before[:15] {
+		t.Errorf("%s after %s, %v", s.PaymentMethodID, before, err)
 	}
 }
 

@@ -96,11 +96,49 @@ func TestHeadersBeyondTheLimitGetAProblem(t *testing.T) {
 		}
 		var problem map[string]any
 		err = json.NewDecoder(resp.Body).Decode(&problem)
-		if err != nil || resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge || problem["code"] != "headers.too_large" ||
+		if err != nil || resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge || problem["code"] != "headers.too_large" || problem["errors"] == nil ||
 			resp.Header.Get("Content-Type") != "application/problem+json" || problem["request_id"] != resp.Header.Get("X-Request-Id") {
 			t.Errorf("%d bytes: %d %v %v, %v", size, resp.StatusCode, resp.Header, problem, err)
 		}
 		conn.Close()
+	}
+}
+
+func TestWhatIsNotHTTPGetsAProblem(t *testing.T) {
+	s := serve(t, t.TempDir())
+	for _, request := range []string{
+		"GET /v1/%zz HTTP/1.1\r\nHost: x\r\n\r\n", "GET /v1/events HTTP/1.1\r\n\r\n", "GET /v1/events HTTP/1.1\r\nHost: x\r\nA B: c\r\n\r\n", "what?\r\n\r\n",
+	} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.http, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, request); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatalf("%q: %v", request, err)
+		}
+		var problem map[string]any
+		err = json.NewDecoder(resp.Body).Decode(&problem)
+		if faults, ok := problem["errors"].([]any); err != nil || resp.StatusCode != http.StatusBadRequest || problem["code"] != "body.malformed" || !ok || len(faults) != 0 ||
+			resp.Header.Get("Content-Type") != "application/problem+json" || problem["request_id"] != resp.Header.Get("X-Request-Id") {
+			t.Errorf("%q: %d %v %v, %v", request, resp.StatusCode, resp.Header, problem, err)
+		}
+	}
+}
+
+// The time of events is that of the test clock, whoever makes them.
+func TestAKeyIsMadeAtTheTimeOfTheTestClock(t *testing.T) {
+	dir := t.TempDir()
+	s := serve(t, dir)
+	s.call(http.StatusOK, http.MethodPost, "/v1/test-clock", `{"now":"2046-01-01T00:00:00Z"}`)
+	s.terminate()
+	code, text, talk := offline(dir, "keys", "create", "--organization", "demo", "--scopes", "history.read", "--json")
+	if code != exitOK || !strings.Contains(text, `"created_at": "2046-01-01T00:00:00Z"`) || !strings.Contains(text, `"name": null`) {
+		t.Errorf("ended with %d: %s%s", code, text, talk)
 	}
 }
 
