@@ -208,7 +208,7 @@ func TestWrongCallsExitWithTwo(t *testing.T) {
 	for _, args := range [][]string{
 		{"--no-such-flag"}, {"no-such-command"}, {"config", "surplus"}, {"config", "--store", "tape"},
 		{"config", "--config", "no-such-file.yml"}, {"config", "--rate-burst", "many"},
-		{"keys", "create", "--organization", "a b", "--scopes", "nothing"}, {"keys", "no-such-command"}, {"events", "export", "--after", "x"},
+		{"keys", "create", "--organization", "a b", "--scopes", "nothing"}, {"keys", "no-such-command"}, {"completion", "no-such-shell"}, {"events", "export", "--after", "x"},
 	} {
 		var out, talk bytes.Buffer
 		p := program{stdout: &out, stderr: &talk, environ: func() []string { return nil }}

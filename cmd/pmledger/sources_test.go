@@ -11,7 +11,7 @@ import (
 
 var backquoted = regexp.MustCompile("`([^`]+)`")
 
-// Every row of docs/sources.md is complete, and the tests it names exist.
+// Every row of api/sources.md is complete, and the tests it names exist.
 func TestEveryBehaviourOfTheSourcesNamesItsTests(t *testing.T) {
 	known := map[string]bool{}
 	for _, s := range sources(t) {
@@ -24,7 +24,7 @@ func TestEveryBehaviourOfTheSourcesNamesItsTests(t *testing.T) {
 			}
 		}
 	}
-	text, err := os.ReadFile(filepath.Join(repository, "docs", "sources.md"))
+	text, err := os.ReadFile(filepath.Join(repository, "api", "sources.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
