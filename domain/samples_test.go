@@ -82,7 +82,7 @@ func lifecycleSamples() []Event {
 		MethodBlocked{MethodID: id, Reason: "lost_card"},
 		MandateUpdated{MethodID: id, Mandate: *sampleFacts().Mandate},
 		MandateExpiring{MethodID: id, ExpiresAt: sampleExpiry},
-		GatewayDetached{MethodID: id},
+		GatewayDetached{MethodID: id, Kept: "another payment method stands for the same token"},
 		GatewayDetachFailed{MethodID: id, Reason: "the gateway did not answer"},
 		GatewayCanceled{MethodID: id, Since: 9, Failure: "the gateway did not answer"},
 		ReplacementAvailable{MethodID: id, Replacement: sampleReplacement()},

@@ -44,9 +44,11 @@ type MandateExpiring struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// GatewayDetached: the gateway has let go of a detached method. Never published.
+// GatewayDetached: the gateway has let go of a detached method, or was not asked to
+// because Kept. Never published.
 type GatewayDetached struct {
 	MethodID MethodID `json:"payment_method_id"`
+	Kept     string   `json:"kept,omitempty"` // why the gateway keeps the token
 }
 
 // GatewayDetachFailed: the gateway did not let go of a detached method, and is
@@ -102,10 +104,11 @@ type UpdateMandate struct {
 	Mandate  Mandate
 }
 
-// RecordGatewayDetach says how detaching at the gateway ended. Failure "" is success.
+// RecordGatewayDetach says how detaching at the gateway ended. Failure "" is success,
+// and Kept then why the gateway was not asked.
 type RecordGatewayDetach struct {
-	MethodID MethodID
-	Failure  string
+	MethodID      MethodID
+	Kept, Failure string
 }
 
 // CommandName is the command's name in records and logs.
@@ -222,7 +225,7 @@ func (c *Customer) recordGatewayDetach(cmd RecordGatewayDetach) ([]Event, error)
 	if cmd.Failure != "" {
 		return []Event{GatewayDetachFailed{MethodID: m.ID, Reason: cmd.Failure}}, nil
 	}
-	return []Event{GatewayDetached{MethodID: m.ID}}, nil
+	return []Event{GatewayDetached{MethodID: m.ID, Kept: cmd.Kept}}, nil
 }
 
 // evolveSync folds an event about the gateway's word into the method. It tells

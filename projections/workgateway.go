@@ -308,7 +308,7 @@ func (w *Worker) detach(ctx context.Context, m *domain.Method, req gateway.Reque
 		return nil, err
 	}
 	if shared {
-		return always(domain.RecordGatewayDetach{MethodID: m.ID, Failure: "another payment method stands for the same token"}), nil
+		return always(domain.RecordGatewayDetach{MethodID: m.ID, Kept: "another payment method stands for the same token"}), nil
 	}
 	g, ok := w.o.Gateways[m.Provider]
 	if !ok {
