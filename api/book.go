@@ -224,7 +224,7 @@ func (b *book) parametersOf(r *route) (all []*huma.Param) {
 		header("Ledger-Min-Position", `The read shows at least this position of an earlier answer; "head" makes it linearizable`)
 	} else {
 		header("Idempotency-Key", "Up to 255 printable ASCII characters. The same key with the same request has one effect and one answer")
-		header("Actor", "Who is behind the request; kept in the event. The API key when left out")
+		header("Actor", "Who is behind the request; kept in the events of it, those that a gateway's answer brings too. The API key when left out")
 		header("Reason", "Why; kept in the event")
 		header("traceparent", "W3C trace context; kept in the event and sent over NATS")
 	}
