@@ -172,8 +172,8 @@ func tooMany(m *mutation, s spot) bool {
 			s.at.items = append(s.at.items, &again)
 		}
 	case s.at.kind == kindObject && s.sh.maxMembers < 1000:
-		for i := range s.sh.maxMembers + 1 {
-			s.at.add(quoted(fmt.Sprint("more", i)), `"x"`)
+		for range s.sh.maxMembers + 1 { // names that no earlier mutation has taken
+			s.at.add(quoted(fmt.Sprint("more", len(s.at.items))), `"x"`)
 		}
 	default:
 		return false
