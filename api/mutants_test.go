@@ -117,6 +117,7 @@ type mutation struct {
 	place    string
 	canaries []string
 	whole    func(string) string // done to the text in the end
+	added    int                 // members of tooMany, so that no two have one name
 }
 
 func (m *mutation) malformed(canaries ...string) bool {

@@ -172,8 +172,9 @@ func tooMany(m *mutation, s spot) bool {
 			s.at.items = append(s.at.items, &again)
 		}
 	case s.at.kind == kindObject && s.sh.maxMembers < 1000:
-		for range s.sh.maxMembers + 1 { // names that no earlier mutation has taken
-			s.at.add(quoted(fmt.Sprint("more", len(s.at.items))), `"x"`)
+		for range s.sh.maxMembers + 1 {
+			m.added++
+			s.at.add(quoted(fmt.Sprint("more", m.added)), `"x"`)
 		}
 	default:
 		return false
