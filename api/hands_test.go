@@ -116,7 +116,7 @@ var secretOf = regexp.MustCompile(`"key":("pml_[^"]*"|null)`)
 // and one answer. Whoever asks for something else under the key is refused.
 func TestOneKeyInManyHandsHasOneEffect(t *testing.T) {
 	seed := torture.Seed(t)
-	rounds, hands := torture.Size(300, 3000, 50_000), 16
+	rounds, hands := torture.Size(300, 3000, 20_000), 16
 	if testing.Short() {
 		rounds /= 10
 	}
