@@ -64,7 +64,8 @@ func fillAndEmpty() error {
 	const plenty = 1 << 40
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	v := &volume{MemFS: vfs.NewCrashableMem(), reserved: 4 << 20, overrun: cancel}
+	// The gate looks ten times a second: in that time no more may be written than this.
+	v := &volume{MemFS: vfs.NewCrashableMem(), reserved: 64 << 20, overrun: cancel}
 	v.free.Store(plenty)
 	opt := small(watch(v.MemFS, v.between))
 	opt.MinFree = 4 << 10
