@@ -112,20 +112,17 @@ func TestFailureInTheBackgroundAnswersEverybody(t *testing.T) {
 		return nil
 	})))
 	failed := make(chan error, 1)
-	ctx, cancel := context.WithCancel(within(t))
-	opt.OnFatal = func(err error) {
-		failed <- err
-		cancel() // the process would end here
-	}
+	opt.OnFatal = func(err error) { failed <- err }
 	s, err := disk.Open("log", opt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	broken.Store(true)
+	ctx := within(t)
 	for v := uint64(0); err == nil; v++ { // until a table is flushed, which writes the manifest
 		_, err = s.Append(ctx, "a", v, records(1, 5000))
 	}
-	if !errors.Is(err, eventstore.ErrUnknownOutcome) && !errors.Is(err, eventstore.ErrUnavailable) && !errors.Is(err, context.Canceled) {
+	if !errors.Is(err, eventstore.ErrUnknownOutcome) && !errors.Is(err, eventstore.ErrUnavailable) {
 		t.Errorf("an append was answered with %v", err)
 	}
 	if cause := <-failed; !strings.Contains(cause.Error(), errDisk.Error()) {
