@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
 	"github.com/pmledger/pmledger/domain"
@@ -135,10 +136,14 @@ func lacksScope(scope string) error {
 func (c *call) requestID() string {
 	id := c.request.Header.Get("X-Request-Id")
 	if id == "" || len(id) > 128 || !consistsOf(id, requestIDCharacters) || domain.ContainsPANInNumberField(id) {
-		made := c.NewID()
-		return string(hex.AppendEncode(append(make([]byte, 0, 36), "req_"...), made[:]))
+		return requestIDOf(c.NewID())
 	}
 	return id
+}
+
+// requestIDOf is the id of a request that brought none.
+func requestIDOf(made uuid.UUID) string {
+	return string(hex.AppendEncode(append(make([]byte, 0, 36), "req_"...), made[:]))
 }
 
 const requestIDCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-"

@@ -1,12 +1,12 @@
 package api
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+
+	"github.com/google/uuid"
 
 	"github.com/pmledger/pmledger/domain"
 )
@@ -140,9 +140,7 @@ func Unread(status int) []byte {
 	if status == http.StatusRequestHeaderFieldsTooLarge {
 		refusal = domain.Refuse(codeHeadersTooLarge, "the request line and the headers may have %d bytes", maxHeaders)
 	}
-	var random [16]byte
-	rand.Read(random[:])
-	id := "req_" + hex.EncodeToString(random[:])
+	id := requestIDOf(uuid.New())
 	problem, _ := newProblem(refusal, id)
 	body := problem.json()
 	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nX-Request-Id: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",

@@ -33,7 +33,7 @@ func flags() (settings, error) {
 	var s settings
 	flag.StringVar(&s.size, "size", "page", "short (seconds each), page (ten minutes in all) or long (an hour or two)")
 	flag.StringVar(&s.seed, "seed", "", "seed of all campaigns, to repeat a failure; empty: each chooses and prints its own")
-	flag.StringVar(&s.only, "only", "", "run only campaigns and planted bugs whose names begin so")
+	flag.StringVar(&s.only, "only", "", "run only campaigns and planted bugs whose names begin so; the fuzzing is called fuzz")
 	flag.BoolVar(&s.planted, "planted", false, "run the planted bugs only")
 	flag.BoolVar(&s.traps, "traps", true, "plant bugs and see that they are caught")
 	flag.DurationVar(&s.fuzz, "fuzz", -1, "time for each fuzz target; negative: 1s, or 60s in the long size; 0: none")

@@ -81,10 +81,11 @@ func (s *Store) engineOptions() *pebble.Options {
 		MemTableSize:       uint64(s.opt.MemTable),
 		// Four tables may wait for their flush before appends must wait.
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       8,
-		L0StopWritesThreshold:       24,
-		LBaseMaxBytes:               512 << 20,
-		Logger:                      engineLog{log, s.fail},
+		// As for the views: half the compactions of the engine's defaults.
+		L0CompactionThreshold: 8,
+		L0StopWritesThreshold: 24,
+		LBaseMaxBytes:         512 << 20,
+		Logger:                engineLog{log, s.fail},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { log.Error("the log's engine met an error and goes on trying", "error", err) },
 			FlushEnd: func(pebble.FlushInfo) {

@@ -55,6 +55,16 @@ func filled(t *testing.T, log *outbox) (dir string) {
 	return dir
 }
 
+// copied is a folder with what is in another.
+func copied(t *testing.T, dir string) string {
+	t.Helper()
+	into := t.TempDir()
+	if err := os.CopyFS(into, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	return into
+}
+
 // What a power loss can do to the files of the stream, simulated by cutting them.
 func TestTornFilesCostNoEvents(t *testing.T) {
 	t.Parallel()
@@ -80,10 +90,7 @@ func TestTornFilesCostNoEvents(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
-			if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
-				t.Fatal(err)
-			}
+			dir := copied(t, whole)
 			c.tear(dir)
 			for start := range 2 { // the second one must find nothing left to mend
 				s := startServer(t, ServerOptions{Dir: dir})
@@ -123,10 +130,7 @@ func TestADamagedMessageIsFoundByTheWalk(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
-			if err := os.CopyFS(dir, os.DirFS(undamaged)); err != nil {
-				t.Fatal(err)
-			}
+			dir := copied(t, undamaged)
 			file := blocks(t, dir)[0]
 			block, err := os.ReadFile(file)
 			if err != nil {
@@ -191,10 +195,7 @@ func TestABlockIsCutBeforeASequenceThatCannotBe(t *testing.T) {
 		"the first of all":           {0, 0, 40, 0},
 		"the first of another block": {1, 0, 40, 0},
 	} {
-		dir := t.TempDir()
-		if err := os.CopyFS(dir, os.DirFS(undamaged)); err != nil {
-			t.Fatal(err)
-		}
+		dir := copied(t, undamaged)
 		paths := blocks(t, dir)
 		block := slices.Clone([][]byte{first, inSecond}[c.block])
 		record(block, c.message)[4+c.bit/8] ^= 1 << (c.bit % 8)
