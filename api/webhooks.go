@@ -188,7 +188,7 @@ func (n *notice) command(m *domain.Method, policy domain.Policy) domain.Command 
 	case n.Mandate != nil:
 		return domain.UpdateMandate{MethodID: m.ID, Mandate: *n.Mandate}
 	case n.Detached:
-		return domain.DetachMethod{MethodID: m.ID}
+		return domain.ReportTokenGone{MethodID: m.ID}
 	case n.Facts != nil && m.Status == domain.StatusPending:
 		return domain.SyncMethod{
 			MethodID: m.ID, Provider: n.gateway, ProviderID: n.Token, Facts: n.Facts.Facts, News: n.Facts.News, Policy: policy,

@@ -4,8 +4,8 @@ import "time"
 
 // attach refuses with validation.failed (the token is of another type; metadata
 // beyond its limits; a default without a customer), customer.too_many_methods,
-// payment_method.not_active, and conflict for an id that is taken; under the
-// policy "reject" a duplicate leads to an event that RefusalIn reads.
+// and conflict for an id that is taken. A duplicate that leads to a refusal, by the
+// policy "reject" or with payment_method.not_active, is an event that RefusalIn reads.
 func (c *Customer) attach(cmd AttachMethod, now time.Time) ([]Event, error) {
 	if err := c.checkAttach(cmd); err != nil {
 		return nil, err
@@ -21,14 +21,7 @@ func (c *Customer) attach(cmd AttachMethod, now time.Time) ([]Event, error) {
 		case DuplicateReject:
 			return events, nil
 		case DuplicateReturnExisting:
-			if !cmd.SetAsDefault {
-				return events, nil
-			}
-			changed, err := c.makeDefault(existing, existing.Status, CauseRequested)
-			if err != nil {
-				return nil, err
-			}
-			return append(events, changed...), nil
+			return c.existingReturned(existing, duplicate, cmd.SetAsDefault), nil
 		}
 	}
 	if c.Attached() >= cmd.Policy.MaxMethods {
@@ -47,6 +40,19 @@ func (c *Customer) attach(cmd AttachMethod, now time.Time) ([]Event, error) {
 	}
 	var m *Method
 	return append(events, m.after(now, cmd.MethodID, events).settled(cmd.News, cmd.Policy, now)...), nil
+}
+
+// existingReturned: the existing method is the answer. One that cannot become the
+// default, as was asked, is a refusal and still a fact.
+func (c *Customer) existingReturned(existing *Method, duplicate DuplicateDetected, asDefault bool) []Event {
+	if !asDefault {
+		return []Event{duplicate}
+	}
+	changed, err := c.makeDefault(existing, existing.Status, CauseRequested)
+	if err != nil {
+		duplicate.Unfit = existing.Status
+	}
+	return append([]Event{duplicate}, changed...)
 }
 
 func (c *Customer) checkAttach(cmd AttachMethod) error {

@@ -46,6 +46,8 @@ func (c *Customer) decideInstrument(cmd Command, now time.Time) ([]Event, error)
 		return c.sync(cmd, now)
 	case FailMethod:
 		return c.fail(cmd)
+	case ReportTokenGone:
+		return c.reportTokenGone(cmd)
 	case UpdateMandate:
 		return c.updateMandate(cmd, now)
 	case RecordGatewayDetach:
@@ -103,9 +105,7 @@ func RefusalIn(events []Event) error {
 	for _, e := range events {
 		switch e := e.(type) {
 		case DuplicateDetected:
-			if e.Policy == DuplicateReject && !e.Deferred {
-				refusal := Refuse(CodeMethodDuplicate, "the customer already has this instrument as %s", e.MethodID)
-				refusal.Method = e.MethodID
+			if refusal := duplicateRefusal(e); refusal != nil && !e.Deferred {
 				found = refusal
 			}
 		case VerificationAttemptFailed:
@@ -115,6 +115,20 @@ func RefusalIn(events []Event) error {
 		}
 	}
 	return found
+}
+
+// duplicateRefusal is how a duplicate answers the command that brought it, or nil.
+func duplicateRefusal(e DuplicateDetected) error {
+	switch {
+	case e.Unfit != "":
+		return unfitAsDefault(e.MethodID, e.Unfit)
+	case e.Policy == DuplicateReject:
+		refusal := Refuse(CodeMethodDuplicate, "the customer already has this instrument as %s", e.MethodID)
+		refusal.Method = e.MethodID
+		return refusal
+	default:
+		return nil
+	}
 }
 
 // makeDefault refuses with payment_method.not_active, and with validation.failed
@@ -128,9 +142,13 @@ func (c *Customer) makeDefault(m *Method, status Status, cause DefaultCause) ([]
 		return nil, nil
 	}
 	if status != StatusActive && status != StatusPending {
-		return nil, Refuse(CodeMethodNotActive, "payment method %s is %s and cannot be made the default", m.ID, status)
+		return nil, unfitAsDefault(m.ID, status)
 	}
 	return []Event{DefaultChanged{From: c.Default, To: m.ID, Cause: cause}}, nil
+}
+
+func unfitAsDefault(id MethodID, status Status) error {
+	return Refuse(CodeMethodNotActive, "payment method %s is %s and cannot be made the default", id, status)
 }
 
 // setDefault refuses with payment_method.not_found, .detached, .not_active,
@@ -229,6 +247,7 @@ func updated(m *Method, cmd UpdateMethod) (*MethodUpdated, error) {
 	if e.ExternalID == nil && e.Provider == nil && e.ProviderID == nil && e.Personal.BillingAddress == nil && e.Personal.Metadata == nil {
 		return nil, nil
 	}
+	e.VerificationDropped = m.Verification.Status == VerificationPending && (e.Provider != nil || e.ProviderID != nil)
 	return &e, nil
 }
 
@@ -310,6 +329,11 @@ func (c *Customer) detach(cmd DetachMethod) ([]Event, error) {
 	case c.Default == m.ID:
 		events = []Event{DefaultChanged{From: m.ID, Cause: CauseDetached}}
 	}
-	events = append(events, MethodDetached{MethodID: m.ID})
-	return append(events, c.approvalEnded(m)...), nil
+	return append(events, c.leaves(m)...), nil
+}
+
+// leaves is the end of a method, and of all that waits in it.
+func (c *Customer) leaves(m *Method) []Event {
+	waits := m.Verification.Status == VerificationPending || m.Replacement != nil
+	return append([]Event{MethodDetached{MethodID: m.ID, PendingDropped: waits}}, c.approvalEnded(m)...)
 }

@@ -12,7 +12,7 @@ import (
 func everyCommand() []Command {
 	return []Command{
 		AttachMethod{}, UpdateMethod{}, SetDefault{}, DetachMethod{}, OpenOrganization{}, CreateKey{}, RevokeKey{}, UpdateSettings{}, SetTestClock{},
-		SyncMethod{}, FailMethod{}, UpdateMandate{}, RecordGatewayDetach{}, RecordGatewayCancel{}, VerifyMethod{}, RecordVerification{}, ConfirmVerification{},
+		SyncMethod{}, FailMethod{}, ReportTokenGone{}, UpdateMandate{}, RecordGatewayDetach{}, RecordGatewayCancel{}, VerifyMethod{}, RecordVerification{}, ConfirmVerification{},
 		ResendDeposits{}, ExpireVerification{}, ReportReplacement{}, ReportDecline{}, ReplaceInstrument{}, ReplaceWith{}, CreateSetupIntent{},
 		ConfirmSetupIntent{}, ApproveSetupIntent{}, ResolveSetupIntent{}, CancelSetupIntent{}, ExpireSetupIntent{}, MarkExpiry{},
 		SetSubscription{}, DeleteSubscription{}, ClaimSubscription{},
@@ -85,6 +85,8 @@ func (p *play) parseLifecycle(verb, id string, words []string) (Command, error) 
 		return p.parseSync(id, words, a)
 	case "fail":
 		return FailMethod{MethodID: MethodID(id), Reason: a.word(0)}, nil
+	case "gone":
+		return ReportTokenGone{MethodID: MethodID(id)}, nil
 	case "mark":
 		return MarkExpiry{MethodID: MethodID(id), Policy: p.policy}, nil
 	case "mandate":

@@ -29,11 +29,11 @@ func describe(e Event) string {
 	case MethodExpired:
 		return "expired " + string(e.MethodID)
 	case DuplicateDetected:
-		return fmt.Sprintf("duplicate of %s: %s", e.MethodID, e.Policy)
+		return fmt.Sprintf("duplicate of %s: %s", e.MethodID, e.Policy) + tail(said("unfit", e.Unfit))
 	case DefaultChanged:
 		return fmt.Sprintf("default from %s to %s: %s", orNone(e.From), orNone(e.To), e.Cause)
 	case MethodDetached:
-		return "detached " + string(e.MethodID)
+		return "detached " + string(e.MethodID) + dropping(e.PendingDropped, " drops what is pending")
 	case OrganizationCreated:
 		return fmt.Sprintf("organization %s created as %s", e.Organization, e.Mode)
 	case OrganizationUpdated:
@@ -75,6 +75,13 @@ func describeUpdate(e MethodUpdated) string {
 			pairs = []string{fmt.Sprintf("%d keys", len(pairs))}
 		}
 		words += " metadata={" + strings.Join(pairs, ",") + "}"
+	}
+	return words + dropping(e.VerificationDropped, " drops verification")
+}
+
+func dropping(on bool, words string) string {
+	if !on {
+		return ""
 	}
 	return words
 }

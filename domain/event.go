@@ -32,13 +32,16 @@ type MethodAttached struct {
 }
 
 // MethodUpdated: members of a method were changed. A nil member did not change;
-// an empty one was cleared.
+// an empty one was cleared. VerificationDropped: a verification was pending that
+// the new token knows nothing of.
 type MethodUpdated struct {
 	MethodID   MethodID `json:"payment_method_id"`
 	ExternalID *string  `json:"external_id,omitempty"`
 	Provider   *string  `json:"provider,omitempty"`
 	ProviderID *string  `json:"provider_id,omitempty"`
 	Personal   Personal `json:"personal,omitzero"`
+
+	VerificationDropped bool `json:"verification_dropped,omitempty"`
 }
 
 // MethodPaused: the merchant switched the method off.
@@ -67,15 +70,18 @@ type MethodExpired struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// DuplicateDetected: somebody attached what the customer already has. Policy
-// says what was done: return_existing, reject or allow.
+// DuplicateDetected: somebody attached what the customer already has, or put it in
+// another method's place. Policy says what was done: return_existing, reject or allow.
 type DuplicateDetected struct {
 	MethodID    MethodID        `json:"payment_method_id"` // the existing one
 	Fingerprint string          `json:"fingerprint"`
 	Policy      DuplicatePolicy `json:"policy"`
 	Provider    string          `json:"provider"`
-	ProviderID  string          `json:"provider_id"`        // of the second attach
+	ProviderID  string          `json:"provider_id"`        // of the second one
 	Deferred    bool            `json:"deferred,omitempty"` // found by a setup intent: nobody's command is refused
+	// Unfit is the status that kept the existing one from becoming the default, as
+	// was asked: then the attach is refused.
+	Unfit Status `json:"unfit,omitempty"`
 }
 
 // DefaultChanged: the customer's default is now To ("" for none).
@@ -97,9 +103,11 @@ const (
 	CausePromoted  DefaultCause = "promoted"  // named in the detach of the default
 )
 
-// MethodDetached: the method left its customer, for good.
+// MethodDetached: the method left its customer, for good. PendingDropped: a
+// verification was pending or a replacement waited, and ended with it.
 type MethodDetached struct {
-	MethodID MethodID `json:"payment_method_id"`
+	MethodID       MethodID `json:"payment_method_id"`
+	PendingDropped bool     `json:"pending_dropped,omitempty"`
 }
 
 // CommandAccepted: a command with an idempotency key changed nothing. It is kept

@@ -73,7 +73,7 @@ func (w *world) verified(cmd RecordVerification) RecordVerification {
 
 // gatewayTells draws what gateways answer or tell by themselves.
 func (w *world) gatewayTells(id MethodID) Command {
-	switch w.pick("gateway tells", 5) {
+	switch w.pick("gateway tells", 6) {
 	case 0, 1:
 		cmd := SyncMethod{MethodID: id, Provider: "sandbox", ProviderID: w.token(), Facts: w.facts(), News: w.news(), Policy: w.policy()}
 		if w.pick("approval needed", 4) == 0 {
@@ -88,6 +88,8 @@ func (w *world) gatewayTells(id MethodID) Command {
 			mandate.AcceptedAt = w.now.AddDate(-2, -10, 0)
 		}
 		return UpdateMandate{MethodID: id, Mandate: mandate}
+	case 4:
+		return ReportTokenGone{MethodID: id}
 	default:
 		return RecordGatewayDetach{MethodID: id, Failure: w.one("failure", "", "no answer")}
 	}
@@ -149,7 +151,7 @@ func (w *world) setup(id SetupIntentID) Command {
 // something new each time, or are refused when it is done.
 func repeatable(cmd Command) bool {
 	switch cmd.(type) {
-	case SetDefault, UpdateMethod, DetachMethod, VerifyMethod, RecordVerification, ExpireVerification, SyncMethod, FailMethod, UpdateMandate,
+	case SetDefault, UpdateMethod, DetachMethod, VerifyMethod, RecordVerification, ExpireVerification, SyncMethod, FailMethod, ReportTokenGone, UpdateMandate,
 		RecordGatewayDetach, RecordGatewayCancel, MarkExpiry, ReportReplacement, ResolveSetupIntent, ExpireSetupIntent, SetSubscription:
 		return true
 	default:

@@ -44,6 +44,10 @@ func (h *history) leftOpen(e Event) {
 		ends(string(e.MethodID), true)
 	case MethodReplaced:
 		ends(string(e.MethodID), true)
+	case MethodUpdated:
+		if e.VerificationDropped {
+			ends(string(e.MethodID), true)
+		}
 	case GatewayCanceled:
 		told(string(e.MethodID), e.Since)
 	default:

@@ -149,11 +149,35 @@ func (h *history) evidence(e Event) {
 		}
 	case VerificationEnded:
 		l.asked[e.MethodID] = false
+	case MethodUpdated:
+		if e.VerificationDropped {
+			l.asked[e.MethodID] = false
+		}
 	case MethodVerified:
 		if !l.asked[e.MethodID] || e.Kind == "" || l.started[e.MethodID] != e.Kind {
 			h.t.Fatalf("%s is verified by %q; what was begun is %q", e.MethodID, e.Kind, l.started[e.MethodID])
 		}
 		l.asked[e.MethodID], l.proved[e.MethodID] = false, e.Kind
+	}
+}
+
+// nothingWaits: of a detached method nothing is pending.
+func (h *history) nothingWaits() {
+	for id, m := range h.state.Methods {
+		if !m.Attached() && (m.Verification.Status == VerificationPending || m.Replacement != nil || m.NextAction != nil || m.SetupIntent != "") {
+			h.t.Fatalf("%s is detached, and yet waits: %+v", id, m)
+		}
+	}
+}
+
+// tokens: a verification is pending for the token it was asked for, and no other.
+func (h *history) tokens(e Event) {
+	updated, ok := e.(MethodUpdated)
+	if !ok || updated.Provider == nil && updated.ProviderID == nil {
+		return
+	}
+	if v := h.state.Methods[updated.MethodID].Verification; v.Status == VerificationPending {
+		h.t.Fatalf("%s has another token, and its verification goes on: %+v", updated.MethodID, v)
 	}
 }
 

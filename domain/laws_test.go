@@ -112,6 +112,8 @@ func (h *history) append(e Event, now time.Time) {
 	}
 	h.records = append(h.records, stored{name, data, now})
 	h.state.Evolve(e, now)
+	h.tokens(e)
+	h.nothingWaits()
 	h.oneDefault()
 	h.versions(e)
 	h.shownUses()

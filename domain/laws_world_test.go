@@ -174,6 +174,10 @@ func (w *world) ask(id MethodID) Command {
 			value := w.one("value", "1", "2")
 			cmd.Metadata = map[string]*string{"a": &value, "b": nil}
 		}
+		if w.pick("new token", 4) == 0 {
+			token := w.token()
+			cmd.ProviderID = &token
+		}
 		if w.flag("new status") {
 			status := rapid.SampledFrom([]Status{StatusActive, StatusPaused}).Draw(w.t, "status")
 			cmd.Status = &status

@@ -92,6 +92,11 @@ func (m *Method) evolveLeftOpen(before *Method, e Event, version uint64) {
 		unanswered = e.Cause == CauseUnreachable
 	case MethodDetached, MethodReplaced:
 		unanswered = true
+	case MethodUpdated:
+		if !e.VerificationDropped {
+			return
+		}
+		unanswered = true
 	default:
 		return
 	}

@@ -196,6 +196,10 @@ func (m *Method) Evolve(id MethodID, e Event, at time.Time, version uint64) *Met
 		next.IsDefault = e.To == id
 	case MethodDetached:
 		next.Status, next.DetachedAt, next.Expiring, next.NextAction, next.SetupIntent = StatusDetached, at, false, nil, ""
+		if e.PendingDropped {
+			next.Replacement = nil
+			next.dropVerification()
+		}
 	default:
 		_ = next.evolveVerification(e, at, version) || next.evolveSync(e, at) || next.evolveReplacement(e, at) ||
 			next.evolveUse(e) || next.evolveApproval(e)
@@ -256,5 +260,8 @@ func (m *Method) update(e MethodUpdated) {
 	}
 	if e.Personal.Metadata != nil {
 		m.Personal.Metadata = e.Personal.Metadata
+	}
+	if e.VerificationDropped {
+		m.dropVerification()
 	}
 }

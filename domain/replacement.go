@@ -204,9 +204,10 @@ func (c *Customer) reportDecline(cmd ReportDecline, now time.Time) ([]Event, err
 	return events, nil
 }
 
-// replaceInstrument refuses with payment_method.not_found, .detached, .duplicate
-// and validation.failed (another type). The instrument that is there already
-// changes nothing. An approval that the method waited for is not needed any more.
+// replaceInstrument refuses with payment_method.not_found, .detached and
+// validation.failed (another type). The instrument that is there already changes
+// nothing. One that another method has is an event that RefusalIn reads, unless
+// duplicates are allowed. An approval that the method waited for is not needed any more.
 func (c *Customer) replaceInstrument(cmd ReplaceInstrument, now time.Time) ([]Event, error) {
 	m, err := c.attached(cmd.MethodID)
 	if err != nil {
@@ -218,10 +219,17 @@ func (c *Customer) replaceInstrument(cmd ReplaceInstrument, now time.Time) ([]Ev
 	if m.has(cmd) {
 		return nil, nil
 	}
-	if existing := c.duplicateOf(cmd.Facts.Fingerprint, m.ID); existing != nil && cmd.Policy.DuplicatePolicy != DuplicateAllow {
-		refusal := Refuse(CodeMethodDuplicate, "the customer already has this instrument as %s", existing.ID)
-		refusal.Method = existing.ID
-		return nil, refusal
+	var duplicates []Event
+	if existing := c.duplicateOf(cmd.Facts.Fingerprint, m.ID); existing != nil {
+		duplicate := DuplicateDetected{
+			MethodID: existing.ID, Fingerprint: cmd.Facts.Fingerprint, Policy: DuplicateAllow,
+			Provider: cmd.Provider, ProviderID: cmd.ProviderID,
+		}
+		if cmd.Policy.DuplicatePolicy != DuplicateAllow {
+			duplicate.Policy = DuplicateReject // the existing one cannot be the answer: this one is asked for
+			return []Event{duplicate}, nil
+		}
+		duplicates = []Event{duplicate}
 	}
 	cmd.Facts.Mandate = acceptedMandate(cmd.Facts.Mandate, m.Mandate, now)
 	e := MethodReplaced{
@@ -229,7 +237,7 @@ func (c *Customer) replaceInstrument(cmd ReplaceInstrument, now time.Time) ([]Ev
 		Verification: verificationAtAttach(cmd.Facts), ExpiresAt: expiryOfFacts(cmd.Facts, cmd.Policy.Location),
 		Personal: Personal{Holder: cmd.Personal.Holder, Email: cmd.Personal.Email},
 	}
-	events := append([]Event{e}, c.approvalEnded(m)...)
+	events := append(append([]Event{e}, duplicates...), c.approvalEnded(m)...)
 	return append(events, m.after(now, m.ID, events).settled(cmd.News, cmd.Policy, now)...), nil
 }
 
@@ -261,8 +269,7 @@ func (c *Customer) replaceWith(cmd ReplaceWith) ([]Event, error) {
 	if c.Default == m.ID {
 		events = append(events, DefaultChanged{From: m.ID, To: with.ID, Cause: CauseReplaced})
 	}
-	events = append(events, MethodDetached{MethodID: m.ID})
-	return append(events, c.approvalEnded(m)...), nil
+	return append(events, c.leaves(m)...), nil
 }
 
 // evolveReplacement folds an event about other details into the method. It tells

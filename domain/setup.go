@@ -189,11 +189,11 @@ func setupErrorOf(refusal *Error) SetupError {
 	return e
 }
 
-// withoutRefusals keeps a rejected duplicate as a fact of the setup intent, not
+// withoutRefusals keeps a refused duplicate as a fact of the setup intent, not
 // as the refusal of an attach that nobody waits for.
 func withoutRefusals(events []Event) []Event {
 	for i, e := range events {
-		if d, ok := e.(DuplicateDetected); ok && d.Policy == DuplicateReject {
+		if d, ok := e.(DuplicateDetected); ok && duplicateRefusal(d) != nil {
 			d.Deferred = true
 			events[i] = d
 		}

@@ -98,6 +98,9 @@ type FailMethod struct {
 	Reason   string
 }
 
+// ReportTokenGone says that the gateway has let go of a method by itself.
+type ReportTokenGone struct{ MethodID MethodID }
+
 // UpdateMandate records what the gateway says of a mandate.
 type UpdateMandate struct {
 	MethodID MethodID
@@ -114,6 +117,7 @@ type RecordGatewayDetach struct {
 // CommandName is the command's name in records and logs.
 func (SyncMethod) CommandName() string          { return "sync_method" }
 func (FailMethod) CommandName() string          { return "fail_method" }
+func (ReportTokenGone) CommandName() string     { return "report_token_gone" }
 func (UpdateMandate) CommandName() string       { return "update_mandate" }
 func (RecordGatewayDetach) CommandName() string { return "record_gateway_detach" }
 
@@ -169,6 +173,27 @@ func (c *Customer) fail(cmd FailMethod) ([]Event, error) {
 		return nil, nil
 	}
 	return append([]Event{MethodFailed{MethodID: m.ID, Reason: cmd.Reason}}, c.approvalEnded(m)...), nil
+}
+
+// goneAtProvider is why a method in use is blocked, or a pending one fails, that
+// the provider has let go of.
+const goneAtProvider = "detached_at_provider"
+
+// reportTokenGone: the provider's word is a fact. A method that nothing uses is
+// detached, as detach does. One in use stays where it is used, and cannot be used
+// any more; where that is so already, nothing changes.
+func (c *Customer) reportTokenGone(cmd ReportTokenGone) ([]Event, error) {
+	m := c.Methods[cmd.MethodID]
+	switch {
+	case m == nil || len(m.InUseBy) == 0:
+		return c.detach(DetachMethod{MethodID: cmd.MethodID})
+	case m.Status == StatusPending:
+		return c.fail(FailMethod{MethodID: m.ID, Reason: goneAtProvider})
+	case m.Status == StatusActive || m.Status == StatusPaused:
+		return []Event{MethodBlocked{MethodID: m.ID, Reason: goneAtProvider}}, nil
+	default:
+		return nil, nil
+	}
 }
 
 // sepaMandateMonths is how long a SEPA mandate lives unused (EPC rulebook: 36 months).

@@ -67,6 +67,13 @@ func (v Verification) since(at time.Time) Verification {
 	return v
 }
 
+// dropVerification ends one that is pending: the method is as if none had begun.
+func (m *Method) dropVerification() {
+	if m.Verification.Status == VerificationPending {
+		m.Verification, m.NextAction = Verification{Status: Unverified}, nil
+	}
+}
+
 // Remaining counts the attempts left for what is named.
 func (v Verification) Remaining(n Named) int {
 	if n == NamedDescriptor {

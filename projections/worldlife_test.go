@@ -68,6 +68,8 @@ func (w *world) instrumentCommand(rt *rapid.T, o owned) domain.Command {
 		return domain.RecordGatewayDetach{MethodID: o.id, Failure: few(rt, "failure")}
 	case 13:
 		return domain.RecordGatewayCancel{MethodID: o.id, Since: sinceOf(rt, m.LeftOpen), Failure: few(rt, "failure")}
+	case 14:
+		return domain.ReportTokenGone{MethodID: o.id}
 	default:
 		return w.useCommand(rt, o)
 	}
