@@ -126,6 +126,9 @@ func (a *attachment) check() error {
 	if a.customer == "" && a.SetAsDefault != nil && *a.SetAsDefault {
 		c.add("body.set_as_default", "needs a customer")
 	}
+	a.Card.dropEmpty(a.Type != domain.TypeCard)
+	a.BankAccount.dropEmpty(a.Type != domain.TypeBankAccount)
+	a.Wallet.dropEmpty(a.Type != domain.TypeWallet)
 	a.imported = a.Card.Value != nil || a.BankAccount.Value != nil || a.Wallet.Value != nil ||
 		a.Fingerprint.Value != nil || a.Country.Value != nil
 	if a.imported {
@@ -148,14 +151,17 @@ func (a *attachment) checkFacts() {
 	for _, f := range []struct {
 		name  string
 		given bool
+		empty bool
 		types []domain.Type
 		must  []domain.Type
 	}{
-		{"card", a.Card.Value != nil, []domain.Type{domain.TypeCard, domain.TypeWallet}, []domain.Type{domain.TypeCard}},
-		{"bank_account", a.BankAccount.Value != nil, []domain.Type{domain.TypeBankAccount, domain.TypeDirectDebit}, []domain.Type{domain.TypeBankAccount}},
-		{"wallet", a.Wallet.Value != nil, []domain.Type{domain.TypeWallet, domain.TypePaypal}, []domain.Type{domain.TypeWallet}},
+		{"card", a.Card.Value != nil, a.Card.empty(), []domain.Type{domain.TypeCard, domain.TypeWallet}, []domain.Type{domain.TypeCard}},
+		{"bank_account", a.BankAccount.Value != nil, a.BankAccount.empty(), []domain.Type{domain.TypeBankAccount, domain.TypeDirectDebit}, []domain.Type{domain.TypeBankAccount}},
+		{"wallet", a.Wallet.Value != nil, a.Wallet.empty(), []domain.Type{domain.TypeWallet, domain.TypePaypal}, []domain.Type{domain.TypeWallet}},
 	} {
 		switch {
+		case f.empty:
+			a.call.add("body."+f.name, "must not be empty: these are the facts of a "+string(a.Type))
 		case f.given && !slices.Contains(f.types, a.Type):
 			a.call.add("body."+f.name, "does not go with the type "+string(a.Type))
 		case !f.given && slices.Contains(f.must, a.Type):
@@ -186,13 +192,17 @@ func (a *attachment) command(ctx context.Context, stream string, id domain.Metho
 		cmd.Personal.Holder, cmd.Personal.Email = a.BankAccount.or(BankAccountFacts{}).holder(), textOf(a.Wallet.or(WalletFacts{}).Email)
 		return cmd, nil
 	}
+	request, err := c.asking(stream, a.customer, a.token)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, gatewayTimeout)
 	defer cancel()
 	cmd.FactsFrom = "gateway"
 	if a.card != nil {
-		err = a.tokenize(ctx, &cmd, c.gatewayKey(stream))
+		err = a.tokenize(ctx, &cmd, request)
 	} else {
-		err = a.ask(ctx, &cmd, c.gatewayKey(stream))
+		err = a.ask(ctx, &cmd, request)
 	}
 	return cmd, err
 }

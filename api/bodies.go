@@ -49,6 +49,35 @@ func (o orNull[T]) or(fallback T) T {
 	return *o.Value
 }
 
+// orNone is what the caller says of an instrument: the facts, null, or an empty
+// object where the type of the payment method calls for other facts.
+type orNone[T any] struct{ orNull[T] }
+
+// Schema is that of the facts, of an empty object, or null.
+func (f orNone[T]) Schema(r huma.Registry) *huma.Schema {
+	s, none := f.orNull.Schema(r), 0
+	empty := &huma.Schema{
+		Type: huma.TypeObject, MaxProperties: &none, AdditionalProperties: false,
+		Description: "As good as null, unless facts of this kind are required for the type",
+	}
+	s.OneOf = []*huma.Schema{s.OneOf[0], empty, s.OneOf[1]}
+	return s
+}
+
+// empty tells whether the caller wrote an empty object. With facts in it some of
+// them are not zero: the shape requires those.
+func (f orNone[T]) empty() bool {
+	return f.Value != nil && reflect.ValueOf(*f.Value).IsZero()
+}
+
+// dropEmpty takes an empty object for null where no facts of this kind are called
+// for: some callers send an object for each kind, always.
+func (f *orNone[T]) dropEmpty(uncalled bool) {
+	if uncalled && f.empty() {
+		f.Value = nil
+	}
+}
+
 // metadataText is a value of metadata.
 type metadataText string
 
@@ -133,9 +162,9 @@ type AttachFields struct {
 	Billing      orNull[Address]          `json:"billing_address,omitzero"`
 	Metadata     orNull[metadataBody]     `json:"metadata,omitzero" doc:"Up to 50 keys of 1 to 40 characters, values of up to 500"`
 	RedirectURL  orNull[string]           `json:"redirect_url,omitzero" format:"uri" maxLength:"2048" doc:"Where the buyer returns to after an approval; https, on an allowed host of the organization"`
-	Card         orNull[CardFacts]        `json:"card,omitzero" doc:"Display facts on the caller's word; with scope payment-methods.import"`
-	BankAccount  orNull[BankAccountFacts] `json:"bank_account,omitzero" doc:"Display facts on the caller's word; with scope payment-methods.import"`
-	Wallet       orNull[WalletFacts]      `json:"wallet,omitzero" doc:"Display facts on the caller's word; with scope payment-methods.import"`
+	Card         orNone[CardFacts]        `json:"card,omitzero" doc:"Display facts on the caller's word; with scope payment-methods.import"`
+	BankAccount  orNone[BankAccountFacts] `json:"bank_account,omitzero" doc:"Display facts on the caller's word; with scope payment-methods.import"`
+	Wallet       orNone[WalletFacts]      `json:"wallet,omitzero" doc:"Display facts on the caller's word; with scope payment-methods.import"`
 	Fingerprint  orNull[string]           `json:"fingerprint,omitzero" minLength:"1" maxLength:"255" doc:"Equal for equal instruments; with scope payment-methods.import"`
 	Country      orNull[string]           `json:"country,omitzero" pattern:"^[A-Z]{2}$" patternDescription:"an ISO 3166-1 alpha-2 country code in upper case" doc:"With scope payment-methods.import"`
 }

@@ -190,6 +190,9 @@ func (c *call) fail(err error) {
 		return
 	}
 	problem, outcome := newProblem(err, c.id)
+	for i := range problem.Errors {
+		problem.Errors[i].Location = c.located(problem.Errors[i].Location)
+	}
 	h := c.answer.Header()
 	if problem.Code == domain.CodeInternal && !errors.Is(err, errPanic) {
 		c.Logger.Error("a request failed", "request_id", c.id, "route", c.path, "error", err)

@@ -37,6 +37,15 @@ func (c *call) gatewayKey(stream string) string {
 	return domain.EventID(eventstore.EventID(stream, c.commandID, 0))
 }
 
+// asking is a request to a gateway on behalf of the command that runs. token is ""
+// for a card that has none yet.
+func (c *call) asking(stream, customer, token string) (gateway.Request, error) {
+	now, err := c.present()
+	return gateway.Request{
+		Organization: c.who.organization, Customer: customer, Token: token, IdempotencyKey: c.gatewayKey(stream), Now: now,
+	}, err
+}
+
 // unreachable tells whether a gateway's error says nothing about the instrument:
 // a later question may be answered.
 func unreachable(err error) bool {

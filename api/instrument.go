@@ -11,9 +11,8 @@ import (
 // ask completes the command with what the gateway says of the token. When it does
 // not say anything in time, the payment method is attached as pending and the
 // worker asks again; when the buyer has to approve first, with the way there.
-func (a *attachment) ask(ctx context.Context, cmd *domain.AttachMethod, key string) error {
+func (a *attachment) ask(ctx context.Context, cmd *domain.AttachMethod, request gateway.Request) error {
 	c := a.call
-	request := gateway.Request{Organization: c.who.organization, Customer: a.customer, Token: a.token, IdempotencyKey: key}
 	i, err := a.gateway.Lookup(ctx, request)
 	switch {
 	case c.request.Context().Err() != nil:

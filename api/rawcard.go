@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/pmledger/pmledger/domain"
@@ -103,7 +104,7 @@ func (r *rawCard) check(to *faults) {
 		}
 	}
 	if r.ExpYear == 0 {
-		r.add("body.expiration_date", "must be MM/YY")
+		r.wrong("body.expiration_date", "must be MM/YY")
 	}
 	if text := r.externalID.Value; text != nil && (*text == "" || len(*text) > maxKey) {
 		r.add("body.external_id", "must have 1 to 255 characters")
@@ -125,12 +126,20 @@ func (r *rawCard) check(to *faults) {
 	}
 	number.SecurityCode = nil
 	if number.Check() != nil {
-		r.add("body.number", "must be a card number of 13 to 19 digits")
+		r.wrong("body.number", "must be a card number of 13 to 19 digits")
 	}
 	if code := r.SecurityCode; code != nil && (len(code) < 3 || len(code) > 4 || !digitsOnly(code)) {
 		r.add("body.security_code", "must have 3 or 4 digits")
 	}
 	to.list, to.pan = append(to.list, r.list...), to.pan || r.pan
+}
+
+// wrong says what a member must be, unless its reading has found a fault: what was
+// not read looks empty.
+func (r *rawCard) wrong(location, message string) {
+	if !slices.ContainsFunc(r.list, func(f domain.Fault) bool { return f.Location == location }) {
+		r.add(location, message)
+	}
 }
 
 // identity is what makes a repeat the same request. The number is in it as a
@@ -156,8 +165,7 @@ func (r *rawCard) identity(s Secrets) value {
 
 // tokenize hands the card to the gateway and completes the command with what it
 // says.
-func (a *attachment) tokenize(ctx context.Context, cmd *domain.AttachMethod, key string) error {
-	request := gateway.Request{Organization: a.call.who.organization, Customer: a.customer, IdempotencyKey: key}
+func (a *attachment) tokenize(ctx context.Context, cmd *domain.AttachMethod, request gateway.Request) error {
 	token, i, err := a.gateway.Tokenize(ctx, request, *a.card)
 	if err != nil {
 		a.unsupported = gateway.KindOf(err) == gateway.Unsupported

@@ -106,3 +106,24 @@ func FuzzRawCard(f *testing.F) {
 		}
 	})
 }
+
+func TestAFaultOfARawCardIsNamedOnce(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.RawCards = true })
+	for body, want := range map[string]string{
+		`{}`:                                      "body.number body.expiration_date",
+		`{"number":"4111111111111111"}`:           "body.expiration_date",
+		`{"expiration_date":"12/34"}`:             "body.number",
+		`{"number":null,"expiration_date":null}`:  "body.number body.expiration_date",
+		`{"number":true,"expiration_date":false}`: "body.number body.expiration_date",
+		`{"number":"\u0034111111111111111","expiration_date":"1\u0032/34"}`:                                "body.number body.expiration_date",
+		`{"number":"41","expiration_date":"1234"}`:                                                         "body.expiration_date body.number",
+		`{"number":"4111111111111111","expiration_date":"12/34","set_as_default":"x","security_code":"1"}`: "body.set_as_default body.security_code",
+		`{"number":"4111111111111111","expiration_date":"12/34","x":null,"y":true,"z":""}`:                 "body",
+	} {
+		a := b.do("POST", rawCardPath, body)
+		b.refused(422, "validation.failed", a)
+		if got := placesOf(t, a); got != want {
+			t.Errorf("%s: faults at %s, want %s", body, got, want)
+		}
+	}
+}

@@ -138,7 +138,7 @@ func (p *rawParser) member(r *rawCard, name string) error {
 		}
 		return nil
 	case p.word("true"), p.word("false"):
-		if name != "set_as_default" {
+		if name != "set_as_default" && name != "" {
 			r.add(location, "must be a string")
 		}
 		r.setAsDefault = p.text[p.at-2] == 'u' // tr-u-e, fal-s-e

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/pmledger/pmledger/domain"
-	"github.com/pmledger/pmledger/gateway"
 )
 
 // ReplaceRequest puts another instrument in the payment method's place, or another
@@ -80,9 +79,13 @@ func (c *call) replacement(ctx context.Context, stream string, m *domain.Method,
 	if err != nil {
 		return nil, err
 	}
+	request, err := c.asking(stream, m.Customer, *body.Token)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, gatewayTimeout)
 	defer cancel()
-	i, err := g.Lookup(ctx, gateway.Request{Organization: m.Organization, Customer: m.Customer, Token: *body.Token, IdempotencyKey: c.gatewayKey(stream)})
+	i, err := g.Lookup(ctx, request)
 	if err != nil {
 		return nil, c.gatewayRefusal(provider, err)
 	}

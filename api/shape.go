@@ -25,6 +25,7 @@ import (
 type shape struct {
 	kind     string
 	nullable bool
+	none     bool // an empty object will do, whatever is required
 	members  map[string]*shape
 	required []string
 	extra    *shape // of members without a name of their own; nil: there are none
@@ -43,23 +44,30 @@ type shape struct {
 
 // newShape prepares a schema. It refuses keywords that it would not enforce.
 func newShape(registry huma.Registry, s *huma.Schema) (*shape, error) {
-	nullable := false
+	nullable, none := false, false
 	for s.Ref != "" || len(s.OneOf) > 0 {
 		if s.Ref != "" {
 			s = registry.SchemaFromRef(s.Ref)
 			continue
 		}
-		if len(s.OneOf) != 2 || s.OneOf[1].Type != "null" {
-			return nil, fmt.Errorf("a schema has a oneOf that is not for null")
+		for _, other := range s.OneOf[1:] {
+			switch {
+			case other.Type == "null":
+				nullable = true
+			case other.Type == huma.TypeObject && other.MaxProperties != nil && *other.MaxProperties == 0:
+				none = true
+			default:
+				return nil, fmt.Errorf("a schema has a oneOf that is not for null or for an empty object")
+			}
 		}
-		s, nullable = s.OneOf[0], true
+		s = s.OneOf[0]
 	}
 	if len(s.AnyOf)+len(s.AllOf)+len(s.DependentRequired) > 0 || s.Not != nil || s.Const != nil || s.MultipleOf != nil ||
 		s.ExclusiveMinimum != nil || s.ExclusiveMaximum != nil || s.MinProperties != nil {
 		return nil, fmt.Errorf("a schema of type %s has a keyword that is not enforced", s.Type)
 	}
 	sh := &shape{
-		kind: s.Type, nullable: nullable || s.Nullable, required: s.Required, unique: s.UniqueItems, says: s.PatternDescription,
+		kind: s.Type, nullable: nullable || s.Nullable, none: none, required: s.Required, unique: s.UniqueItems, says: s.PatternDescription,
 		minLen: 0, maxLen: math.MaxInt, min: math.Inf(-1), max: math.Inf(1), maxMembers: math.MaxInt,
 	}
 	for _, e := range s.Enum {
@@ -129,8 +137,14 @@ type faults struct {
 const maxFaults = 100
 
 func (f *faults) add(location, message string) {
-	if len(f.list) < maxFaults {
-		f.list = append(f.list, domain.Fault{Location: location, Message: message, Code: domain.CodeValidationFailed})
+	f.note(domain.Fault{Location: location, Message: message, Code: domain.CodeValidationFailed})
+}
+
+// note adds a fault unless it reads as one that is there: names that are not shown
+// are not told apart.
+func (f *faults) note(fault domain.Fault) {
+	if len(f.list) < maxFaults && !slices.Contains(f.list, fault) {
+		f.list = append(f.list, fault)
 	}
 }
 
@@ -138,9 +152,7 @@ func (f *faults) add(location, message string) {
 func (f *faults) addPAN(location string) {
 	f.pan = true
 	fault := domain.Fault{Location: location, Message: "holds what looks like a card number; send a token of the payment provider", Code: domain.CodePANDetected}
-	if len(f.list) < maxFaults {
-		f.list = append(f.list, fault)
-	} else {
+	if f.note(fault); !slices.Contains(f.list, fault) {
 		f.list[maxFaults-1] = fault
 	}
 }
@@ -297,14 +309,15 @@ func (sh *shape) checkArray(v *value, at *place, f *faults) {
 		seen = make(map[string]bool, len(v.items))
 	}
 	for i := range v.items {
-		inner := place{parent: at, index: i}
+		inner, before := place{parent: at, index: i}, len(f.list)
 		sh.items.check(&v.items[i], &inner, f)
-		if sh.unique && seen[v.items[i].text] {
+		if !sh.unique || len(f.list) > before {
+			continue // what is wrong by itself is not compared
+		}
+		if seen[v.items[i].text] {
 			f.add(inner.String(), "stands there twice")
 		}
-		if sh.unique {
-			seen[v.items[i].text] = true
-		}
+		seen[v.items[i].text] = true
 	}
 }
 
@@ -315,6 +328,9 @@ func (sh *shape) checkObject(v *value, at *place, f *faults) {
 	}
 	if len(v.names) > sh.maxMembers {
 		f.add(at.String(), fmt.Sprintf("must have at most %d keys", sh.maxMembers))
+	}
+	if sh.none && len(v.names) == 0 {
+		return
 	}
 	for _, name := range sh.required {
 		if _, ok := v.member(name); !ok {

@@ -80,7 +80,10 @@ func (d deposits) ask(ctx context.Context, c *call, question func(context.Contex
 	}
 	ctx, cancel := context.WithTimeout(ctx, gatewayTimeout)
 	defer cancel()
-	request := gateway.Request{Organization: m.Organization, Customer: m.Customer, Token: m.ProviderID, IdempotencyKey: c.gatewayKey(d.stream)}
+	request, err := c.asking(d.stream, m.Customer, m.ProviderID)
+	if err != nil {
+		return err
+	}
 	if err := question(ctx, g, request, m.Verification.Reference); err != nil {
 		return c.gatewayRefusal(m.Provider, err)
 	}

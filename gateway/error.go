@@ -64,8 +64,9 @@ func Stopped(ctx context.Context) *Error {
 
 // Refusal turns an error of a gateway into the refusal that an API client sees:
 // gateway.declined, gateway.unavailable (Unavailable and UnknownOutcome), or
-// validation.failed at body.token (UnknownToken, Unsupported). It returns nil for
-// nil, and a *domain.Error in err as it is. Causes stay behind, for the log.
+// validation.failed (UnknownToken, Unsupported) at body.token, which stands for
+// whatever of the request names the instrument. It returns nil for nil, and a
+// *domain.Error in err as it is. Causes stay behind, for the log.
 func Refusal(err error) error {
 	if err == nil {
 		return nil

@@ -9,6 +9,7 @@ package gateway
 
 import (
 	"context"
+	"time"
 
 	"github.com/pmledger/pmledger/domain"
 )
@@ -82,6 +83,10 @@ type Request struct {
 	Customer       string // "" for a method without a customer
 	Token          string // the provider's name of the instrument; at most 255 bytes
 	IdempotencyKey string // of the command or event this call serves; the same on every repeat
+	// Now is when the organization asks, by its own clock: that of a test
+	// organization may stand still, months ahead. Zero: the provider's clock counts,
+	// as it does for every provider that has one.
+	Now time.Time
 }
 
 // Instrument is what a provider tells of the thing behind a token.

@@ -120,7 +120,7 @@ type command func(domain.Policy) domain.Command
 func (w *Worker) ask(ctx context.Context, c *domain.Customer, item work, last bool) (command, error) {
 	ctx, cancel := context.WithTimeout(ctx, w.o.Timeout)
 	defer cancel()
-	req := gateway.Request{Organization: c.Organization, Customer: c.ID, IdempotencyKey: domain.EventID(item.event)}
+	req := gateway.Request{Organization: c.Organization, Customer: c.ID, IdempotencyKey: domain.EventID(item.event), Now: item.at}
 	if planted.FreshGatewayKey.Here() {
 		req.IdempotencyKey = uuid.NewString()
 	}

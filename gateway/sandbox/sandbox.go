@@ -19,7 +19,8 @@
 // Cards are verified by an authorization of nothing, or of one unit of their
 // currency where an authorization of nothing is not customary. ba_us is verified
 // by micro-deposits: the amounts 32 and 45, or the code SM11AA; ba_us_instant by
-// signing in at the bank.
+// signing in at the bank. Micro-deposits arrive two days after they were asked for,
+// by the organization's clock.
 //
 // With a Key the sandbox also takes raw cards; it keeps no number, only a keyed
 // fingerprint and what may be shown. Numbers that are treated in their own way:
@@ -51,8 +52,8 @@ type Gateway struct {
 	// Key makes the fingerprints of raw cards; 32 random bytes, and the same ones
 	// at every start. Without it Tokenize is Unsupported.
 	Key []byte
-	// Now is the time that arrival dates and webhook signatures are measured by;
-	// nil is the machine's clock.
+	// Now is the time that webhook signatures are measured by, and the arrival of
+	// what a request without a time asks for; nil is the machine's clock.
 	Now func() time.Time
 
 	state state

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pmledger/pmledger/domain"
 	"github.com/pmledger/pmledger/gateway"
@@ -203,4 +204,27 @@ func FuzzLookup(f *testing.F) {
 			t.Fatalf("%q: fingerprint %q, error %v", token, i.Fingerprint, err)
 		}
 	})
+}
+
+// A test organization's clock may stand months ahead of the machine's.
+func TestDepositsArriveByTheClockOfWhoAsks(t *testing.T) {
+	g := &sandbox.Gateway{Now: func() time.Time { return time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC) }}
+	asked := func(key string, now time.Time) gateway.Request {
+		return gateway.Request{Organization: "acme", Customer: "cus_1", Token: "ba_us", IdempotencyKey: key, Now: now}
+	}
+	later := time.Date(2026, 12, 5, 23, 59, 0, 0, time.UTC)
+	for _, row := range []struct {
+		key  string
+		now  time.Time
+		want string
+	}{{"k", later, "2026-12-07"}, {"k", later.AddDate(0, 0, 9), "2026-12-07"}, {"without a time", time.Time{}, "2026-06-03"}} {
+		begun, err := g.Verify(t.Context(), asked(row.key, row.now), gateway.Instrument{})
+		if err != nil || begun.ArrivalDate != row.want {
+			t.Errorf("%s at %s: arrival %q, error %v; want %s", row.key, row.now, begun.ArrivalDate, err, row.want)
+		}
+		again, err := g.Resend(t.Context(), asked(row.key, row.now), begun.Reference)
+		if err != nil || again.ArrivalDate != row.want {
+			t.Errorf("%s at %s, again: arrival %q, error %v; want %s", row.key, row.now, again.ArrivalDate, err, row.want)
+		}
+	}
 }

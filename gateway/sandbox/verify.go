@@ -57,7 +57,7 @@ func (g *Gateway) Verify(ctx context.Context, req gateway.Request, i gateway.Ins
 		case bases[t.base].token == instantBank:
 			v.Kind, v.Done = domain.EvidenceBankLogin, true
 		default:
-			g.sendDeposits(&v)
+			g.sendDeposits(&v, req)
 		}
 		if v.Done {
 			c.ends = v.Reference
@@ -66,9 +66,13 @@ func (g *Gateway) Verify(ctx context.Context, req gateway.Request, i gateway.Ins
 	})
 }
 
-func (g *Gateway) sendDeposits(v *gateway.Verification) {
+func (g *Gateway) sendDeposits(v *gateway.Verification, req gateway.Request) {
+	sent := req.Now
+	if sent.IsZero() {
+		sent = g.now()
+	}
 	v.Kind, v.Named = domain.EvidenceMicroDeposits, domain.NamedAmounts
-	v.ArrivalDate = g.now().UTC().AddDate(0, 0, depositDays).Format(time.DateOnly)
+	v.ArrivalDate = sent.UTC().AddDate(0, 0, depositDays).Format(time.DateOnly)
 }
 
 // countryOf is where the card was issued: what the ledger holds of it counts
@@ -142,7 +146,7 @@ func (g *Gateway) Resend(ctx context.Context, req gateway.Request, ref string) (
 			return gateway.Verification{}, wasCanceled()
 		}
 		v := gateway.Verification{Reference: ref}
-		g.sendDeposits(&v)
+		g.sendDeposits(&v, req)
 		return v, nil
 	})
 }

@@ -1,0 +1,67 @@
+package api
+
+import (
+	"slices"
+	"strings"
+)
+
+// memberNames are those that one thing has in the bodies of different calls, or
+// in one body.
+var memberNames = [][]string{{"token", "provider_id", "number"}, {"set_as_default", "is_default"}}
+
+// located names the place of a fault as the request does. Who finds a fault, the
+// domain or a gateway, names the member that most calls have for it: this caller
+// may have written another name, and a call without such a member is about what
+// its path names.
+func (c *call) located(location string) string {
+	at, inBody := strings.CutPrefix(location, "body.")
+	if !inBody || c.wrote(at) {
+		return location
+	}
+	member := at
+	if end := strings.IndexAny(at, ".["); end >= 0 {
+		member = at[:end]
+	}
+	names := []string{member}
+	for _, same := range memberNames {
+		if slices.Contains(same, member) {
+			names = append(names, same...)
+		}
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return c.shape == nil || c.shape.members[name] == nil })
+	for _, name := range names {
+		if _, written := c.body.member(name); written {
+			return "body." + name
+		}
+	}
+	switch parameter := c.pathParameter(); {
+	case slices.Contains(names, member):
+		return location
+	case len(names) > 0:
+		return "body." + names[0]
+	case parameter != "":
+		return "path." + parameter
+	default:
+		return location
+	}
+}
+
+// wrote tells whether the caller wrote the member that a place in the body is, or
+// is inside of.
+func (c *call) wrote(at string) bool {
+	return slices.ContainsFunc(c.body.names, func(name string) bool {
+		rest, inside := strings.CutPrefix(at, name)
+		return inside && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	})
+}
+
+// pathParameter is the name of the last one, which names what the call is about.
+func (r *route) pathParameter() string {
+	last := ""
+	for part := range strings.SplitSeq(r.path, "/") {
+		if name, is := strings.CutPrefix(part, ":"); is {
+			last = name
+		}
+	}
+	return last
+}
