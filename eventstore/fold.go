@@ -88,6 +88,9 @@ func (f *fold) check(r Record, meta Metadata, e domain.Event) error {
 	case meta.Time.Before(f.last):
 		return fmt.Errorf("its time %s lies before the previous record's %s", meta.Time, f.last)
 	}
+	if known := f.commands[meta.CommandID]; known.mac != "" && meta.RequestMAC != "" && known.mac != meta.RequestMAC {
+		return fmt.Errorf("command %s was already recorded at version %d for another request", meta.CommandID, known.first)
+	}
 	return domain.Contradiction(f.state, e)
 }
 

@@ -1,6 +1,7 @@
 package eventstore_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -118,23 +119,80 @@ func TestVerifyNamesTheFirstBrokenPlace(t *testing.T) {
 	}
 }
 
-func TestVerifyFindsAnIDThatOccursTwice(t *testing.T) {
-	var first uuid.UUID
-	store := tampered{Store: someLog(t), log: func(batch []eventstore.Record) []eventstore.Record {
-		for i := range batch {
-			switch batch[i].Position {
-			case 1:
-				first = batch[i].ID
-			case 7: // the last one, so that no later prev gives it away
-				batch[i].ID = first
-			}
+// forgery is a record that somebody made with right hashes.
+type forgery struct {
+	command, mac string
+	id           uuid.UUID // the zero one: that of the command's first record
+	event        domain.Event
+}
+
+func forged(t *testing.T, log ...forgery) eventstore.Store {
+	t.Helper()
+	store, prev := memory.New(), eventstore.NoPrev
+	for i, f := range log {
+		meta := eventstore.Metadata{Time: start, Schema: domain.Schema, Prev: prev, CommandID: f.command, RequestMAC: f.mac, Actor: "forger"}
+		name, data, err := domain.Encode(f.event)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return batch
-	}}
-	_, err := eventstore.Verify(t.Context(), store, nil)
+		metadata, err := meta.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := eventstore.NewRecord{ID: cmp.Or(f.id, eventstore.EventID(stream, f.command, 0)), Type: name, Data: data, Metadata: metadata}
+		if _, err := store.Append(t.Context(), stream, uint64(i), []eventstore.NewRecord{r}); err != nil {
+			t.Fatal(err)
+		}
+		made := records(t, store, stream)
+		prev = made[i].LeafHash()
+	}
+	return store
+}
+
+// With every hash made anew, what the records say still gives a forgery away.
+func TestVerifyFindsWhatHashesDoNotShow(t *testing.T) {
+	attached := func(n int) domain.MethodAttached {
+		cmd := attach(n)
+		return domain.MethodAttached{
+			MethodID: cmd.MethodID, Organization: "acme", Customer: "cus_1", Facts: cmd.Facts, FactsFrom: cmd.FactsFrom,
+			Provider: cmd.Provider, ProviderID: cmd.ProviderID, Status: domain.StatusActive, Verification: domain.Verification{Status: domain.Unverified},
+		}
+	}
+	foreign := attached(2)
+	foreign.Customer = "cus_2"
+	one := forgery{command: "a", mac: "m", event: attached(1)}
+	for _, c := range []struct {
+		name, says string
+		log        []forgery
+	}{
+		{"a default that was never attached", "default", []forgery{one, {command: "b", event: domain.DefaultChanged{To: attach(2).MethodID, Cause: domain.CauseRequested}}}},
+		{"a method attached twice", "attached", []forgery{one, {command: "b", event: attached(1)}}},
+		{"a method of another customer", "customer", []forgery{one, {command: "b", event: foreign}}},
+		{"one command for two requests", "for another request", []forgery{
+			one, {command: "a", mac: "o", id: eventstore.EventID(stream, "a", 1), event: attached(2)},
+		}},
+		{"an id that no command gives", "id is not that of record 0 of command b", []forgery{one, {command: "b", id: uuid.NewSHA1(uuid.Nil, nil), event: attached(2)}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := eventstore.Verify(t.Context(), forged(t, c.log...), nil)
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want a refusal that says %q", err, c.says)
+			}
+		})
+	}
+	if found, err := eventstore.Verify(t.Context(), forged(t, one, forgery{command: "b", event: attached(2)}), nil); err != nil || found.Records != 2 {
+		t.Errorf("what contradicts nothing: got %+v, %v", found, err)
+	}
+}
+
+func TestVerifyFindsAnIDThatOccursTwice(t *testing.T) {
+	paused := forgery{command: "b", event: domain.MethodPaused{MethodID: attach(1).MethodID}}
+	resumed := forgery{command: "c", event: domain.MethodResumed{MethodID: attach(1).MethodID}}
+	attached := forgery{command: "a", event: domain.MethodAttached{MethodID: attach(1).MethodID, Organization: "acme", Customer: "cus_1", Facts: attach(1).Facts, Status: domain.StatusActive}}
+	_, err := eventstore.Verify(t.Context(), forged(t, attached, paused, resumed, paused), nil)
 	duplicate := (*eventstore.DuplicateIDError)(nil)
-	if !errors.As(err, &duplicate) || duplicate.First != 1 || duplicate.Second != 7 {
-		t.Errorf("got %v, want the id at positions 1 and 7", err)
+	if !errors.As(err, &duplicate) || duplicate.First != 2 || duplicate.Second != 4 {
+		t.Errorf("got %v, want the id at positions 2 and 4", err)
 	}
 }
 

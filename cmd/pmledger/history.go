@@ -35,9 +35,12 @@ func (p *program) historyVerifyCommand() *cobra.Command {
 		Use:   "verify",
 		Short: "Walk the log and check every record",
 		Long: "Walks the log and checks that versions have no gaps, every record carries the hash of\n" +
-			"the one before it, times do not go back, every event decodes and every id occurs\n" +
-			"once. Prints what it counted and, if there is one, the first broken place; then it\n" +
-			"exits with 1. With --store disk it opens the log: the server must be stopped.",
+			"the one before it, times do not go back, every event decodes, every id is its\n" +
+			"command's and occurs once; and then that no event contradicts those before it in its\n" +
+			"stream, and no command id stands for two requests. Prints what it counted and, if\n" +
+			"there is one, the first broken place; then it exits with 1. Records cut off at the\n" +
+			"end of a stream leave no trace in it: compare the counts with an earlier export.\n" +
+			"With --store disk it opens the log: the server must be stopped.",
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.onLedger(cmd, openExisting, p.verifyHistory)
