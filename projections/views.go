@@ -34,6 +34,11 @@ type Options struct {
 	// one of at most four tables that wait to be written. 0: see engine.go.
 	CacheBytes, MemTableBytes int64
 
+	// WholeLog says that the views are opened to read all of a long log and then
+	// closed: they are made in fewer and larger steps, with more memory, and reads
+	// meanwhile cost more.
+	WholeLog bool
+
 	// CachedMethods bounds the methods that are kept ready for readers, and
 	// those kept ready for the projector. 0: 16384, about 3 KB each.
 	CachedMethods int

@@ -52,7 +52,8 @@ func (p *program) rebuild(ctx context.Context, c Config, t *truth, log *slog.Log
 	if err := dropViews(c.ViewsDir()); err != nil {
 		return err
 	}
-	views, err := openViews(ctx, c, t, log)
+	tune()
+	views, err := openViews(ctx, c, t, log, projections.Options{WholeLog: true})
 	if err != nil {
 		return err
 	}
@@ -110,10 +111,9 @@ func (p *program) watch(ctx context.Context, views *projections.Views, head even
 }
 
 // openViews opens the views of a log. They pause while the volume has no room.
-func openViews(ctx context.Context, c Config, t *truth, log *slog.Logger) (*projections.Views, error) {
-	views, err := projections.Open(ctx, t.store, projections.Options{
-		Dir: c.ViewsDir(), LedgerID: t.identity.LedgerID, Logger: log, Gate: t.gate.Check,
-	})
+func openViews(ctx context.Context, c Config, t *truth, log *slog.Logger, o projections.Options) (*projections.Views, error) {
+	o.Dir, o.LedgerID, o.Logger, o.Gate = c.ViewsDir(), t.identity.LedgerID, log, t.gate.Check
+	views, err := projections.Open(ctx, t.store, o)
 	if ahead := (*projections.AheadError)(nil); errors.As(err, &ahead) {
 		return nil, fmt.Errorf("%w\nThe copies of the log are %s and %s; delete both if you accept the loss", err, c.ViewsDir(), c.NATSDir())
 	}

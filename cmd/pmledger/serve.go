@@ -86,7 +86,7 @@ func (p *program) serve(ctx context.Context, c Config) (err error) {
 	if err != nil {
 		return err
 	}
-	views, err := openViews(ctx, c, t, log)
+	views, err := openViews(ctx, c, t, log, projections.Options{})
 	if err != nil {
 		return err
 	}
