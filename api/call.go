@@ -247,17 +247,20 @@ func (c *call) position() {
 	}
 }
 
-// finish writes the request's line of log and counts it. Neither holds anything
-// that the caller sent but its request id.
+// finish counts the request and writes its line of log, which holds nothing that the
+// caller sent but its request id. What succeeded is only for who looks for it: it
+// is counted, what it changed is in the ledger with its request id, and a line costs
+// 8 µs of processor time, a get without it 20.
 func (c *call) finish() {
 	took := time.Since(c.began)
 	c.observed.count(c.answer.Status, took)
-	level := slog.LevelInfo
+	level := slog.LevelDebug
 	switch {
 	case c.scope == scopePublic:
-		level = slog.LevelDebug
 	case c.answer.Status >= 500:
 		level = slog.LevelWarn
+	case c.answer.Status >= 400:
+		level = slog.LevelInfo
 	}
 	ctx := c.request.Context()
 	if !c.Logger.Enabled(ctx, level) {

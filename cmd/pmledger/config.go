@@ -118,7 +118,7 @@ type Config struct {
 	TLSKey  string `koanf:"tls-key" default:"" usage:"PEM file of the certificate's key"`
 
 	// LogLevel is the least level that is logged.
-	LogLevel string `koanf:"log-level" default:"info" usage:"debug, info, warn or error"`
+	LogLevel string `koanf:"log-level" default:"info" usage:"debug (every request), info (those refused), warn or error"`
 
 	// DevKey is the demo organization's key in --dev: pml_test_ and more, 30
 	// characters at least. Empty: made once and kept in Data/demo-key. It is no
