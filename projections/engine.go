@@ -119,6 +119,7 @@ func (v *Views) engineOptions() *pebble.Options {
 	o := &pebble.Options{
 		FS:                          blobFiles{v.o.FS, v.damage.found},
 		FormatMajorVersion:          pebble.FormatNewest,
+		ReadOnly:                    v.o.readOnly,
 		DisableWAL:                  true, // the log is the write-ahead log
 		CacheSize:                   v.o.CacheBytes,
 		MemTableSize:                uint64(v.o.MemTableBytes),

@@ -48,6 +48,8 @@ type Options struct {
 
 	// FS is where the files are. Nil is the file system of the machine.
 	FS vfs.FS
+
+	readOnly bool
 }
 
 func (o Options) withDefaults() Options {
@@ -153,7 +155,29 @@ func clearAway(o Options, cause error) (bool, error) {
 	return false, nil
 }
 
-func open(ctx context.Context, store eventstore.Store, o Options) (*Views, error) {
+// Check tells whether Open would take the views in o.Dir, and how far they are,
+// and changes nothing. Those of another layout, which Open makes anew, are as good
+// as none; damage is an error here, because it tells of the disk.
+func Check(ctx context.Context, store eventstore.Store, o Options) (eventstore.Position, error) {
+	o = o.withDefaults()
+	o.readOnly = true
+	v := newViews(store, o)
+	defer v.damage.done.Wait()
+	if err := v.openPebble(); err != nil {
+		return 0, err
+	}
+	made, err := v.meta(metaLayout)
+	if err == nil && string(made) == layout {
+		_, err = v.identity()
+		err = errors.Join(err, v.load(ctx))
+	}
+	if moved := (*movedError)(nil); errors.As(err, &moved) {
+		err = nil
+	}
+	return v.Position(), errors.Join(err, v.db.Close())
+}
+
+func newViews(store eventstore.Store, o Options) *Views {
 	v := &Views{o: o, store: store, log: o.Logger, rows: newCommitCache[methodKey, *cachedRow](o.CachedMethods), lists: newCommitCache[string, []place](max(1, o.CachedMethods/4))}
 	v.customers, v.organizations = newCustomers(v), newOrganizations(v)
 	for _, p := range []Projector{v.customers, v.organizations} {
@@ -162,6 +186,11 @@ func open(ctx context.Context, store eventstore.Store, o Options) (*Views, error
 		v.projections = append(v.projections, next)
 	}
 	v.damage.deal = v.dealWithDamage
+	return v
+}
+
+func open(ctx context.Context, store eventstore.Store, o Options) (*Views, error) {
+	v := newViews(store, o)
 	if err := v.openEngine(); err != nil {
 		return nil, err
 	}

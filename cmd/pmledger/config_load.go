@@ -4,11 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 
-	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/env/v2"
 	"github.com/knadh/koanf/providers/file"
 	"github.com/knadh/koanf/providers/posflag"
@@ -67,7 +65,7 @@ func loadConfig(fs *pflag.FlagSet, environ func() []string) (Settings, error) {
 	}
 	var faults []error
 	if path != "" {
-		if err := fromFile.Load(file.Provider(path), yaml.Parser()); err != nil {
+		if err := fromFile.Load(file.Provider(path), fileParser{}); err != nil {
 			return Settings{}, usageError{fmt.Errorf("the configuration file %s cannot be read: %w", path, err)}
 		}
 		faults = append(faults, unknownInFile(fromFile, path)...)
@@ -99,42 +97,55 @@ func decode(layers []layer) (Settings, []error) {
 		for _, l := range layers {
 			if l.values.Exists(o.key) {
 				value, source = l.values.Get(o.key), l.source(o.key)
+				if value == nil {
+					value = "" // a member of the file without a value
+				}
 				break
 			}
 		}
 		s.Sources[o.key] = source
-		if err := setField(&s.Config, o, value); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w (from %s)", o.key, err, source))
+		for _, err := range setField(&s.Config, o, value) {
+			faults = append(faults, fmt.Errorf("%w (from %s)", err, source))
+			if o.key == "gateways" {
+				s.Gateway = kindSandbox // whether the list has the default is not known
+			}
 		}
 	}
 	return s, faults
 }
 
-// setField decodes one value. When it cannot, the field gets its default, so that
-// the rest can still be validated.
-func setField(c *Config, o option, value any) error {
-	if value == "" && reflect.ValueOf(c).Elem().Field(o.field).Kind() == reflect.Slice {
+// setField decodes one value and names every fault in it. With a fault the field
+// gets its default, so that the rest can still be validated.
+func setField(c *Config, o option, value any) []error {
+	faults := o.misfits(value)
+	if len(faults) == 0 {
+		if o.decode(c, value) == nil {
+			return nil
+		}
+		faults = []error{fmt.Errorf("%s: %q is not a value for it: %s", o.key, fmt.Sprint(value), o.usage)}
+	}
+	if err := o.decode(c, o.byDefault); err != nil {
+		faults = append(faults, err)
+	}
+	return faults
+}
+
+func (o option) decode(c *Config, value any) error {
+	if value == "" && o.isList() {
 		return nil
 	}
 	one := koanf.New(".")
 	if err := one.Set(o.key, value); err != nil {
 		return err
 	}
-	if err := one.Unmarshal("", c); err != nil {
-		fallback := koanf.New(".")
-		if o.byDefault == value || fallback.Set(o.key, o.byDefault) != nil || fallback.Unmarshal("", c) != nil {
-			return err
-		}
-		return fmt.Errorf("%q is not a value for it: %s", fmt.Sprint(value), o.usage)
-	}
-	return nil
+	return one.Unmarshal("", c)
 }
 
 func unknownInFile(values *koanf.Koanf, path string) []error {
 	var faults []error
 	for _, key := range slices.Sorted(maps.Keys(values.Raw())) {
 		if !known(key) {
-			faults = append(faults, fmt.Errorf("%s: %s does not name an option; pmledger config lists them", key, path))
+			faults = append(faults, fmt.Errorf("%s: %s does not name an option; pmledger config lists them", named(key), path))
 		}
 	}
 	return append(faults, unknownInGateways(values.Get("gateways"))...)
@@ -146,7 +157,7 @@ func unknownInEnv(values *koanf.Koanf) []string {
 	var names []string
 	for _, key := range slices.Sorted(maps.Keys(values.Raw())) {
 		if !known(key) && key != "config" {
-			names = append(names, (option{key: key}).env())
+			names = append(names, named((option{key: key}).env()))
 		}
 	}
 	return names

@@ -66,6 +66,9 @@ func TestBadFilesNameEveryFault(t *testing.T) {
 					t.Errorf("no line says %q", want)
 				}
 			}
+			if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "4242") {
+				t.Error("a value that may be a secret is repeated")
+			}
 			if len(said) != len(faults) || t.Failed() {
 				t.Errorf("%d faults expected, got:\n%v", len(faults), err)
 			}
@@ -128,6 +131,46 @@ func TestEveryOptionIsReadFromTheEnvironment(t *testing.T) {
 		if !strings.HasPrefix(source, "env PMLEDGER_") {
 			t.Errorf("%s comes from %s", key, source)
 		}
+	}
+}
+
+// TestATextMeansTheSameInEverySource gives texts to each option as a flag, in the
+// environment and in the file, bare and quoted: all take it as the same value, or
+// none takes it.
+func TestATextMeansTheSameInEverySource(t *testing.T) {
+	texts := []string{"1.5", "-100", "2", "2s", "2.7", "true", "0x10", "010", "1_000", "5 MiB", "1e3", "yes", "2026-01-31", "12:30:45", "off"}
+	for _, o := range options() {
+		if o.secret == "all" || o.isList() {
+			continue
+		}
+		for _, text := range texts {
+			var flag Settings
+			var flagErr error
+			if o.kind() == reflect.Bool { // its flag is read by pflag, which ends the test
+				flag, flagErr = load(t, []string{o.env() + "=" + text})
+			} else {
+				flag, flagErr = load(t, nil, "--"+o.key+"="+text)
+			}
+			for name, in := range map[string]string{"bare": o.key + ": " + text, "quoted": o.key + ": '" + text + "'"} {
+				file, fileErr := load(t, nil, "--config", write(t, "c.yml", in+"\n"))
+				if (fileErr == nil) != (flagErr == nil) || fileErr == nil && !reflect.DeepEqual(flag.Config, file.Config) {
+					t.Errorf("%s %s: the file gives %s, %v; the flag %s, %v", name, in, o.show(file.Config), fileErr, o.show(flag.Config), flagErr)
+				}
+			}
+		}
+	}
+}
+
+func TestAMemberWithoutAValueIsOneThatIsEmpty(t *testing.T) {
+	s, err := load(t, nil, "--config", write(t, "c.yml", "admin:\nnats-url: ~\ngateways:\n"))
+	if err != nil || s.Admin != "" || s.NATSURL != "" || s.Gateways != nil {
+		t.Errorf("got %+v, %v", s.Config, err)
+	}
+	if _, err := load(t, nil, "--config", write(t, "c.yml", "min-free:\n")); err == nil {
+		t.Error("min-free without a value was taken")
+	}
+	if _, err := load(t, nil, "--config", write(t, "c.yml", "# nothing\n")); err != nil {
+		t.Errorf("a file of comments: %v", err)
 	}
 }
 
@@ -209,6 +252,7 @@ func TestWrongCallsExitWithTwo(t *testing.T) {
 		{"--no-such-flag"}, {"no-such-command"}, {"config", "surplus"}, {"config", "--store", "tape"},
 		{"config", "--config", "no-such-file.yml"}, {"config", "--rate-burst", "many"},
 		{"keys", "create", "--organization", "a b", "--scopes", "nothing"}, {"keys", "no-such-command"}, {"completion", "no-such-shell"}, {"events", "export", "--after", "x"},
+		{"completion", "bash", "surplus"}, {"help", "no-such-command"}, {"help", "keys", "no-such-command"},
 	} {
 		var out, talk bytes.Buffer
 		p := program{stdout: &out, stderr: &talk, environ: func() []string { return nil }}

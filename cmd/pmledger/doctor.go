@@ -36,7 +36,7 @@ type finding struct {
 func (p *program) doctorCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
-		Short: "Check configuration, folders, secret, space, log and ports",
+		Short: "Check configuration, folders, secret, space, log, views, gateways and ports",
 		Long: "Looks at everything that serve needs and says what to do about what is not right.\n" +
 			"It changes nothing. It exits with 1 when a check fails.",
 		Args: none,
@@ -59,8 +59,9 @@ func (p *program) examine(ctx context.Context, s Settings) []finding {
 	if c.onCluster() {
 		findings = append(findings, p.clusterAnswers(ctx, s)...)
 	} else {
-		findings = append(findings, p.logOpens(ctx, s))
+		findings = append(findings, p.logOpens(ctx, s)...)
 	}
+	findings = append(findings, gatewayFiles(c)...)
 	findings = append(findings, port("http", c.HTTP), port("admin", c.Admin))
 	if c.NATSURL != "" {
 		return append(findings, p.externalNATS(ctx, s)...)
@@ -138,23 +139,27 @@ func secretFile(c Config) finding {
 }
 
 // logOpens opens the log, which also checks that the secret is the one that the
-// log was made with.
-func (p *program) logOpens(ctx context.Context, s Settings) finding {
-	if !exists(s.LogDir()) || !exists(s.SecretPath()) {
-		return finding{Check: "log", Verdict: verdictOK, Detail: s.LogDir() + " will be made at the first start"}
+// log was made with, and looks whether the views are of this log.
+func (p *program) logOpens(ctx context.Context, s Settings) []finding {
+	if !exists(s.LogDir()) {
+		return []finding{{Check: "log", Verdict: verdictOK, Detail: s.LogDir() + " will be made at the first start"}}
+	}
+	if !exists(s.SecretPath()) { // opening would make one where the log is empty
+		return []finding{{"log", verdictWarn, s.LogDir() + " was not looked at, because its secret is missing", "see the secret"}}
 	}
 	t, err := openTruth(ctx, s.Config, p.commandLogger(s))
 	if isLocked(err) {
-		return finding{Check: "log", Verdict: verdictOK, Detail: "a running server has it open"}
+		return []finding{{Check: "log", Verdict: verdictOK, Detail: "a running server has it open"}}
 	}
 	if err != nil {
-		return finding{"log", verdictFail, err.Error(), "do not delete anything in " + s.LogDir() + "; copy the folder before you try to mend it"}
+		return []finding{{"log", verdictFail, err.Error(), "do not delete anything in " + s.LogDir() + "; copy the folder before you try to mend it"}}
 	}
 	head, err := t.store.Head(ctx)
+	views := viewsFit(ctx, s.Config, t.store, t.identity.LedgerID)
 	if err = errors.Join(err, t.Close()); err != nil {
-		return finding{"log", verdictFail, err.Error(), "copy the folder before you try to mend it"}
+		return []finding{{"log", verdictFail, err.Error(), "copy the folder before you try to mend it"}, views}
 	}
-	return finding{Check: "log", Verdict: verdictOK, Detail: fmt.Sprintf("%s opens, head at position %d, ledger %s", s.LogDir(), head, t.identity.LedgerID)}
+	return []finding{{Check: "log", Verdict: verdictOK, Detail: fmt.Sprintf("%s opens, head at position %d, ledger %s", s.LogDir(), head, t.identity.LedgerID)}, views}
 }
 
 func port(flag, address string) finding {

@@ -41,36 +41,46 @@ func (p *program) clusterAnswers(ctx context.Context, s Settings) []finding {
 	}
 	findings := []finding{
 		{Check: "store", Verdict: verdictOK, Detail: fmt.Sprintf("the leader %s, server %s, answers", node.Address, version)},
-		ledgerIn(ctx, store, s.Config),
 		clocks(node, asked, time.Now()),
 	}
+	findings = append(findings, ledgerIn(ctx, store, s.Config)...)
 	if s.NATSURL == "" {
 		findings = append(findings, finding{"nats-url", verdictWarn, "every server on the store would have a NATS stream of its own", "when there is more than one server, name one NATS for all with --nats-url"})
 	}
 	return findings
 }
 
-// ledgerIn looks which ledger the store holds. It begins none.
-func ledgerIn(ctx context.Context, store *kurrent.Store, c Config) finding {
+// ledgerIn looks which ledger the store holds, and whether the views are of it. It
+// begins none.
+func ledgerIn(ctx context.Context, store *kurrent.Store, c Config) []finding {
+	fail := func(err error, advice string) []finding {
+		return []finding{{"log", verdictFail, err.Error(), advice}}
+	}
+	if err := c.whole(); err != nil {
+		return fail(err, "complete the import")
+	}
 	head, err := store.Head(ctx)
 	if err != nil {
-		return finding{"log", verdictFail, err.Error(), "let the user read $all"}
+		return fail(err, "let the user read $all")
 	}
 	if head == 0 {
-		return finding{Check: "log", Verdict: verdictOK, Detail: "the store holds no ledger; one is begun at the first start"}
+		return []finding{{Check: "log", Verdict: verdictOK, Detail: "the store holds no ledger; one is begun at the first start"}}
 	}
 	secret, err := loadSecret(c.SecretPath(), false)
 	if err != nil {
-		return finding{"log", verdictFail, err.Error(), "put the ledger's secret there"}
+		return fail(err, "put the ledger's secret there")
 	}
 	identity, err := eventstore.ReadIdentity(ctx, store)
 	if err != nil {
-		return finding{"log", verdictFail, err.Error(), "this store's streams are not a ledger's"}
+		return fail(err, "this store's streams are not a ledger's")
 	}
 	if identity.SecretFingerprint != api.Fingerprint(secret) {
-		return finding{"log", verdictFail, "ledger " + identity.LedgerID + " was made with another secret", "name its secret with --secret-file, or the right store with --store"}
+		return fail(errors.New("ledger "+identity.LedgerID+" was made with another secret"), "name its secret with --secret-file, or the right store with --store")
 	}
-	return finding{Check: "log", Verdict: verdictOK, Detail: fmt.Sprintf("it can be read, head at position %d, ledger %s", head, identity.LedgerID)}
+	return []finding{
+		{Check: "log", Verdict: verdictOK, Detail: fmt.Sprintf("it can be read, head at position %d, ledger %s", head, identity.LedgerID)},
+		viewsFit(ctx, c, store, identity.LedgerID),
+	}
 }
 
 // clocks compares this machine's time with the cluster's, which is told in whole

@@ -46,13 +46,7 @@ func (p *program) tail(ctx context.Context, s Settings, subject string, fromStar
 		return err
 	}
 	defer conn.Close()
-	policy := jetstream.DeliverNewPolicy
-	if fromStart {
-		policy = jetstream.DeliverAllPolicy
-	}
-	consumer, err := js.OrderedConsumer(ctx, publisher.StreamName, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{subject}, DeliverPolicy: policy,
-	})
+	consumer, err := tailConsumer(ctx, js, subject, fromStart)
 	if err != nil {
 		return fmt.Errorf("the stream %s cannot be read: %w", publisher.StreamName, err)
 	}
@@ -74,4 +68,21 @@ func (p *program) tail(ctx context.Context, s Settings, subject string, fromStar
 			return err
 		}
 	}
+}
+
+// tailConsumer begins at a message of the stream, not at whatever is new: the
+// consumer is made again when the server restarts, and what was published meanwhile
+// must not be missed.
+func tailConsumer(ctx context.Context, js jetstream.JetStream, subject string, fromStart bool) (jetstream.Consumer, error) {
+	stream, err := js.Stream(ctx, publisher.StreamName)
+	if err != nil {
+		return nil, err
+	}
+	first := uint64(1)
+	if !fromStart {
+		first = stream.CachedInfo().State.LastSeq + 1
+	}
+	return stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{subject}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: first,
+	})
 }

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -47,7 +49,19 @@ type export struct {
 	before      eventstore.Record // the one before the next; empty before the first
 	out         *bufio.Writer
 	line        []byte
-	written     uint64
+	written     uint64 // to out, which may still hold them
+}
+
+// lineCounter counts the lines that the writer has taken whole.
+type lineCounter struct {
+	io.Writer
+	lines int
+}
+
+func (c *lineCounter) Write(p []byte) (int, error) {
+	n, err := c.Writer.Write(p)
+	c.lines += bytes.Count(p[:n], []byte{'\n'})
+	return n, err
 }
 
 func (p *program) export(ctx context.Context, t *truth, after eventstore.Position) error {
@@ -58,14 +72,15 @@ func (p *program) export(ctx context.Context, t *truth, after eventstore.Positio
 	if after > head {
 		return fmt.Errorf("--after %d: %w, which is at %d", after, eventstore.ErrAhead, head)
 	}
-	x := &export{after: after, head: head, out: bufio.NewWriterSize(p.stdout, 1<<16)}
+	out := &lineCounter{Writer: p.stdout}
+	x := &export{after: after, head: head, out: bufio.NewWriterSize(out, 1<<16)}
 	if after < head {
 		bar := p.newProgress("exporting", x.most(t))
 		err = x.run(ctx, t, bar)
 		bar.end()
 	}
 	if err = errors.Join(err, x.out.Flush()); err != nil {
-		return fmt.Errorf("%w\nThe export is not complete: %d records were written", err, x.written)
+		return fmt.Errorf("%w\nThe export is not complete: %d records were written", err, out.lines)
 	}
 	p.say("exported %d records, up to position %d", x.written, head)
 	return nil

@@ -34,6 +34,7 @@ func (p *program) eventsImportCommand() *cobra.Command {
 			"No server may write to the store meanwhile. A line that is damaged, missing, or not\n" +
 			"what the store holds, ends the import with 1 and is named; what was appended before\n" +
 			"is a beginning of the log.",
+		Annotations: map[string]string{takesFile: "yes"},
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return exactly(1)(cmd, args)

@@ -3,13 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/pmledger/pmledger/api"
@@ -77,29 +75,6 @@ func (c Config) validateGateways() error {
 	return errors.Join(append(faults, oneOf("gateway", c.Gateway, known...))...)
 }
 
-// unknownInGateways finds misspelt members: a webhook secret that is not read
-// would be missed much later.
-func unknownInGateways(list any) (faults []error) {
-	members := func(at string, of any, known ...string) map[string]any {
-		found, _ := of.(map[string]any)
-		for _, name := range slices.Sorted(maps.Keys(found)) {
-			if !slices.Contains(known, name) {
-				faults = append(faults, fmt.Errorf("%s: it has no %q; it has %s", at, name, strings.Join(known, ", ")))
-			}
-		}
-		return found
-	}
-	gateways, _ := list.([]any)
-	for i, g := range gateways {
-		at := fmt.Sprintf("gateways[%d]", i)
-		organizations, _ := members(at, g, "name", "kind", "organizations")["organizations"].([]any)
-		for j, o := range organizations {
-			members(fmt.Sprintf("%s.organizations[%d]", at, j), o, "name", "key-file", "webhook-secret-file")
-		}
-	}
-	return faults
-}
-
 // validateRawCards: card numbers travel encrypted, or do not leave the machine.
 func (c Config) validateRawCards() error {
 	host, _, err := net.SplitHostPort(c.HTTP)
@@ -159,22 +134,12 @@ func openGateways(c Config, secrets api.Secrets) (*gateways, error) {
 }
 
 func (all *gateways) add(g GatewayConfig) error {
-	keys := map[string]string{}
-	for _, o := range g.Organizations {
-		if o.WebhookSecretFile != "" {
-			secret, err := readSecretText(o.WebhookSecretFile)
-			if err != nil {
-				return err
-			}
-			all.webhook[[2]string{g.Name, o.Name}] = secret
-		}
-		if o.KeyFile != "" {
-			key, err := readSecretText(o.KeyFile)
-			if err != nil {
-				return err
-			}
-			keys[o.Name] = key
-		}
+	keys, webhook, err := g.secrets()
+	if err != nil {
+		return err
+	}
+	for organization, secret := range webhook {
+		all.webhook[[2]string{g.Name, organization}] = secret
 	}
 	if g.Kind == kindSandbox {
 		return nil
@@ -185,6 +150,29 @@ func (all *gateways) add(g GatewayConfig) error {
 	}
 	all.byName[g.Name] = opened
 	return nil
+}
+
+// secrets reads the files of a gateway: its keys and its webhook secrets, by
+// organization. The error names every file that cannot be used.
+func (g GatewayConfig) secrets() (keys, webhook map[string]string, err error) {
+	keys, webhook = map[string]string{}, map[string]string{}
+	var faults []error
+	read := func(into map[string]string, organization, path string) {
+		if path == "" {
+			return
+		}
+		secret, err := readSecretText(path)
+		if err != nil {
+			faults = append(faults, err)
+			return
+		}
+		into[organization] = secret
+	}
+	for _, o := range g.Organizations {
+		read(keys, o.Name, o.KeyFile)
+		read(webhook, o.Name, o.WebhookSecretFile)
+	}
+	return keys, webhook, errors.Join(faults...)
 }
 
 // readSecretText reads a secret that stands alone in a file.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -81,8 +83,8 @@ func (r keyRequest) check(now time.Time) (domain.APIKey, error) {
 			faults = append(faults, fmt.Errorf("--scopes: %s stands there twice", scope))
 		}
 	}
-	if len(r.name) > 255 || domain.ContainsPAN(r.name) {
-		faults = append(faults, errors.New("--name: 255 characters at most, and no card number"))
+	if !utf8.ValidString(r.name) || utf8.RuneCountInString(r.name) > 255 || strings.ContainsFunc(r.name, unicode.IsControl) || domain.ContainsPAN(r.name) {
+		faults = append(faults, errors.New("--name: 255 characters at most, in UTF-8, no control characters and no card number"))
 	}
 	if r.expiresAt != "" {
 		at, err := time.Parse(time.RFC3339, r.expiresAt)
@@ -195,7 +197,7 @@ func (p *program) printKeys(o *domain.Organization) error {
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ID\tMODE\tCREATED\tEXPIRES\tREVOKED\tSCOPES\tNAME")
 	for _, k := range keys {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Mode, day(&k.CreatedAt), day(k.ExpiresAt), day(k.RevokedAt), scopesText(k.Scopes), o.Keys[k.ID].Name)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Mode, day(&k.CreatedAt), day(k.ExpiresAt), day(k.RevokedAt), scopesText(k.Scopes), printable(o.Keys[k.ID].Name))
 	}
 	return table.Flush()
 }
@@ -205,6 +207,16 @@ func scopesText(scopes []string) string {
 		return "all"
 	}
 	return strings.Join(scopes, ",")
+}
+
+// printable is a text without what a terminal would obey.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
 }
 
 func day(t *time.Time) string {

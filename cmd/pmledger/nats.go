@@ -243,6 +243,11 @@ func (p *program) natsPermissionsCommand() *cobra.Command {
 	}
 }
 
+// shownAccounts hold the block as text: it is in nats-server's own language.
+type shownAccounts struct {
+	Accounts string `json:"accounts"`
+}
+
 func (p *program) natsAccountsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "accounts",
@@ -253,7 +258,7 @@ func (p *program) natsAccountsCommand() *cobra.Command {
 		Args: none,
 		RunE: func(*cobra.Command, []string) error {
 			if p.json {
-				return usageError{errors.New("the accounts are a piece of nats-server's configuration, there is no JSON of them")}
+				return p.printJSON(shownAccounts{publisher.AccountsConfig()})
 			}
 			_, err := fmt.Fprintln(p.stdout, publisher.AccountsConfig())
 			return err

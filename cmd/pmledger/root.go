@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -61,6 +62,9 @@ func (p *program) run(args []string) int {
 
 func (p *program) execute(ctx context.Context, args []string) error {
 	root := p.rootCommand()
+	if err := screen(root, args); err != nil {
+		return err
+	}
 	root.SetArgs(args)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
@@ -94,6 +98,17 @@ func (p *program) rootCommand() *cobra.Command {
 	root.InitDefaultCompletionCmd()
 	completion, _, _ := root.Find([]string{"completion"})
 	refuseUnknown(completion)
+	for _, shell := range completion.Commands() {
+		shell.Args = none
+	}
+	root.InitDefaultHelpCmd()
+	help, _, _ := root.Find([]string{"help"})
+	help.Args = func(_ *cobra.Command, args []string) error {
+		if _, rest, err := root.Find(args); err != nil || len(rest) > 0 {
+			return usageError{fmt.Errorf("there is no command %q; pmledger --help lists them", strings.Join(args, " "))}
+		}
+		return nil
+	}
 	return root
 }
 
