@@ -18,6 +18,15 @@ type Verification struct {
 	Head    Position `json:"head"`
 }
 
+// Pass is one of the two that Verify makes.
+type Pass string
+
+// The passes: through the log, in positions; and stream by stream, in records.
+const (
+	PassLog     Pass = "walking the log"
+	PassStreams Pass = "reading the streams"
+)
+
 // DuplicateIDError says that two records of the log have one id.
 type DuplicateIDError struct {
 	ID            uuid.UUID
@@ -38,10 +47,13 @@ func (e *DuplicateIDError) Error() string {
 //
 // It stops at the first broken place with a *BrokenStreamError, a
 // *DuplicateIDError or the store's own error; the Verification then counts what
-// was in order before. progress, if given, is called after each batch. Memory:
-// about 300 bytes a stream and 8 bytes a record.
-func Verify(ctx context.Context, store Store, progress func(Verification)) (Verification, error) {
+// was in order before. progress, if given, hears how far each of the two passes is.
+// Memory: about 300 bytes a stream and 8 bytes a record.
+func Verify(ctx context.Context, store Store, progress func(pass Pass, done, total uint64)) (Verification, error) {
 	w := walk{streams: map[string]*streamEnd{}}
+	if progress == nil {
+		progress = func(Pass, uint64, uint64) {}
+	}
 	head, err := store.Head(ctx)
 	if err != nil || head == 0 {
 		return w.found, err
@@ -52,16 +64,14 @@ func Verify(ctx context.Context, store Store, progress func(Verification)) (Veri
 				return err
 			}
 		}
-		if progress != nil {
-			progress(w.found)
-		}
+		progress(PassLog, uint64(w.found.Head), uint64(head))
 		return nil
 	})
 	if err == nil {
 		err = w.checkIDs(ctx, store, head)
 	}
 	if err == nil {
-		err = w.checkStreams(ctx, store)
+		err = w.checkStreams(ctx, store, func(done uint64) { progress(PassStreams, done, w.found.Records) })
 	}
 	return w.found, err
 }
@@ -167,7 +177,8 @@ func (w *walk) checkIDs(ctx context.Context, store Store, head Position) error {
 }
 
 // checkStreams folds every stream as far as the walk has seen it.
-func (w *walk) checkStreams(ctx context.Context, store Store) error {
+func (w *walk) checkStreams(ctx context.Context, store Store, progress func(done uint64)) error {
+	done := uint64(0)
 	for _, name := range slices.Sorted(maps.Keys(w.streams)) {
 		end, f := w.streams[name], newFold(name)
 		if _, err := f.read(ctx, store, end.version); err != nil {
@@ -177,6 +188,8 @@ func (w *walk) checkStreams(ctx context.Context, store Store) error {
 			return &BrokenStreamError{Stream: name, Version: end.version,
 				Cause: fmt.Errorf("the log has this record, but reading the stream does not find it")}
 		}
+		done += end.version
+		progress(done)
 	}
 	return nil
 }

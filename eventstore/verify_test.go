@@ -64,11 +64,14 @@ func someLog(t *testing.T) eventstore.Store {
 }
 
 func TestVerifyCountsALogInOrder(t *testing.T) {
-	calls := 0
-	got, err := eventstore.Verify(t.Context(), someLog(t), func(eventstore.Verification) { calls++ })
+	reached := map[eventstore.Pass][2]uint64{}
+	got, err := eventstore.Verify(t.Context(), someLog(t), func(pass eventstore.Pass, done, total uint64) { reached[pass] = [2]uint64{done, total} })
 	want := eventstore.Verification{Records: 7, Streams: 2, Head: 7}
-	if err != nil || got != want || calls == 0 {
-		t.Errorf("got %+v, %v after %d calls of progress; want %+v", got, err, calls, want)
+	if err != nil || got != want {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+	if ends := [2]uint64{7, 7}; len(reached) != 2 || reached[eventstore.PassLog] != ends || reached[eventstore.PassStreams] != ends {
+		t.Errorf("progress ended at %v", reached)
 	}
 }
 

@@ -6,17 +6,19 @@ import (
 	"github.com/pmledger/pmledger/domain"
 )
 
-// lru keeps the most recently used values up to a number of entries. It is not
-// safe for concurrent use.
+// lru keeps values that were used lately, up to a number of entries. What was put
+// longest ago goes first, unless it was read since: then it counts as put again. So
+// reading moves nothing. It is not safe for concurrent use.
 type lru[K comparable, V any] struct {
 	limit int
 	items map[K]*lruItem[K, V]
-	root  lruItem[K, V] // root.next is the newest
+	root  lruItem[K, V] // root.next was put last
 }
 
 type lruItem[K comparable, V any] struct {
 	key        K
 	value      V
+	read       bool // since it was put
 	prev, next *lruItem[K, V]
 }
 
@@ -32,21 +34,21 @@ func (c *lru[K, V]) get(key K) (V, bool) {
 		var none V
 		return none, false
 	}
-	c.unlink(item)
-	c.pushFront(item)
+	item.read = true
 	return item.value, true
 }
 
 func (c *lru[K, V]) put(key K, value V) {
 	if item, ok := c.items[key]; ok {
 		item.value = value
-		c.unlink(item)
-		c.pushFront(item)
+		c.renew(item)
 		return
 	}
 	var item *lruItem[K, V]
 	if len(c.items) >= c.limit {
-		item = c.root.prev
+		for item = c.root.prev; item.read; item = c.root.prev {
+			c.renew(item)
+		}
 		c.unlink(item)
 		delete(c.items, item.key)
 	} else {
@@ -54,6 +56,12 @@ func (c *lru[K, V]) put(key K, value V) {
 	}
 	item.key, item.value = key, value
 	c.items[key] = item
+	c.pushFront(item)
+}
+
+func (c *lru[K, V]) renew(item *lruItem[K, V]) {
+	item.read = false
+	c.unlink(item)
 	c.pushFront(item)
 }
 

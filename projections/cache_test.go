@@ -55,3 +55,17 @@ func TestTheCacheForgetsWhatWasUsedLongestAgo(t *testing.T) {
 		t.Errorf("1 is %d of %d items", v, len(c.items))
 	}
 }
+
+func TestWhatIsReadOftenOutlastsWhatIsPutOften(t *testing.T) {
+	c := newLRU[int, int](3)
+	c.put(0, 0)
+	for i := 1; i < 100; i++ {
+		if _, ok := c.get(0); !ok {
+			t.Fatalf("after %d others the one that is read each time is gone", i-1)
+		}
+		c.put(i, i)
+	}
+	if _, ok := c.get(99); !ok || len(c.items) != 3 {
+		t.Errorf("the last one is there: %v, of %d items", ok, len(c.items))
+	}
+}

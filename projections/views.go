@@ -36,7 +36,7 @@ type Options struct {
 
 	// WholeLog says that the views are opened to read all of a long log and then
 	// closed: they are made in fewer and larger steps, with more memory, and reads
-	// meanwhile cost more.
+	// cost more until Compact.
 	WholeLog bool
 
 	// CachedMethods bounds the methods that are kept ready for readers, and

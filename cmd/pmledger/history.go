@@ -49,13 +49,15 @@ func (p *program) historyVerifyCommand() *cobra.Command {
 }
 
 func (p *program) verifyHistory(ctx context.Context, t *truth) error {
-	head, err := t.store.Head(ctx)
-	if err != nil {
-		return err
-	}
 	began := time.Now()
-	bar := p.newProgress("verifying", uint64(head))
-	found, err := eventstore.Verify(ctx, t.store, func(v eventstore.Verification) { bar.at(uint64(v.Head)) })
+	var bar *progress
+	found, err := eventstore.Verify(ctx, t.store, func(pass eventstore.Pass, done, total uint64) {
+		if bar == nil || bar.what != string(pass) {
+			bar.end()
+			bar = p.newProgress(string(pass), total)
+		}
+		bar.at(done)
+	})
 	bar.end()
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -65,8 +65,9 @@ func (g *progress) expect(total uint64) {
 	}
 }
 
+// end closes the bar; where none was begun there is nothing to do.
 func (g *progress) end() {
-	if g.bar != nil {
+	if g != nil && g.bar != nil {
 		_ = g.bar.Finish()
 	}
 }

@@ -66,6 +66,9 @@ func (p *program) rebuild(ctx context.Context, c Config, t *truth, log *slog.Log
 	if err := p.watch(ctx, views, head); err != nil {
 		return err
 	}
+	if err := views.Compact(ctx); err != nil {
+		return err
+	}
 	took := time.Since(began).Seconds()
 	result := rebuilt{Position: head, Seconds: took, EventsPerSecond: float64(views.Status()[0].Records) / took}
 	if p.json {
