@@ -36,14 +36,14 @@ func flags() (settings, error) {
 	flag.StringVar(&s.only, "only", "", "run only campaigns and planted bugs whose names begin so; the fuzzing is called fuzz")
 	flag.BoolVar(&s.planted, "planted", false, "run the planted bugs only")
 	flag.BoolVar(&s.traps, "traps", true, "plant bugs and see that they are caught")
-	flag.DurationVar(&s.fuzz, "fuzz", -1, "time for each fuzz target; negative: 1s, or 60s in the long size; 0: none")
+	flag.DurationVar(&s.fuzz, "fuzz", -1, "time for each fuzz target; negative: 2s, or 60s in the long size; 0: none")
 	flag.StringVar(&s.report, "report", "", "folder to write torture.md into; empty: the terminal only")
 	flag.Parse()
 	if s.size != "short" && s.size != "page" && s.size != "long" {
 		return s, fmt.Errorf("-size is short, page or long, not %q", s.size)
 	}
 	if s.fuzz < 0 {
-		s.fuzz = time.Second
+		s.fuzz = 2 * time.Second
 		if s.size == "long" {
 			s.fuzz = time.Minute
 		}

@@ -120,14 +120,17 @@ func (w *workbench) campaigns(ctx context.Context, p *page) error {
 	return nil
 }
 
-// plantedBugs runs the campaign of each bug that was chosen, first without any: a
-// campaign that fails by itself has caught nothing.
+// plantedBugs runs the campaign of each bug that was chosen. A campaign that fails by
+// itself has caught nothing: one that has not been run yet is run without a bug first.
 func (w *workbench) plantedBugs(ctx context.Context, p *page) error {
 	size := "short"
 	if w.size == "long" {
 		size = "page"
 	}
 	sound := map[string]error{}
+	for _, t := range p.trials {
+		sound[t.campaign.name] = t.err
+	}
 	for _, trap := range theTraps {
 		if !w.chosen(string(trap.bug)) && !w.chosen(trap.by) {
 			continue
