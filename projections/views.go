@@ -162,8 +162,11 @@ func Check(ctx context.Context, store eventstore.Store, o Options) (eventstore.P
 	o = o.withDefaults()
 	o.readOnly = true
 	v := newViews(store, o)
+	v.damage.deal = func(error) {} // whoever opens them marks them
 	defer v.damage.done.Wait()
-	if err := v.openPebble(); err != nil {
+	if err := v.openPebble(); errors.Is(err, pebble.ErrDBDoesNotExist) {
+		return 0, nil
+	} else if err != nil {
 		return 0, err
 	}
 	made, err := v.meta(metaLayout)
