@@ -42,6 +42,16 @@ func (c *Customer) attach(cmd AttachMethod, now time.Time) ([]Event, error) {
 	return append(events, m.after(now, cmd.MethodID, events).settled(cmd.News, cmd.Policy, now)...), nil
 }
 
+// noteDuplicate is the event that method id is, or would be, an instrument that the
+// customer has in another method; none when there is no such.
+func (c *Customer) noteDuplicate(id MethodID, fingerprint, provider, providerID string, policy DuplicatePolicy) []Event {
+	existing := c.duplicateOf(fingerprint, id)
+	if existing == nil {
+		return nil
+	}
+	return []Event{DuplicateDetected{MethodID: existing.ID, Fingerprint: fingerprint, Policy: policy, Provider: provider, ProviderID: providerID}}
+}
+
 // existingReturned: the existing method is the answer. One that cannot become the
 // default, as was asked, is a refusal and still a fact.
 func (c *Customer) existingReturned(existing *Method, duplicate DuplicateDetected, asDefault bool) []Event {

@@ -219,17 +219,13 @@ func (c *Customer) replaceInstrument(cmd ReplaceInstrument, now time.Time) ([]Ev
 	if m.has(cmd) {
 		return nil, nil
 	}
-	var duplicates []Event
-	if existing := c.duplicateOf(cmd.Facts.Fingerprint, m.ID); existing != nil {
-		duplicate := DuplicateDetected{
-			MethodID: existing.ID, Fingerprint: cmd.Facts.Fingerprint, Policy: DuplicateAllow,
-			Provider: cmd.Provider, ProviderID: cmd.ProviderID,
-		}
-		if cmd.Policy.DuplicatePolicy != DuplicateAllow {
-			duplicate.Policy = DuplicateReject // the existing one cannot be the answer: this one is asked for
-			return []Event{duplicate}, nil
-		}
-		duplicates = []Event{duplicate}
+	policy := DuplicateReject // also under return_existing: the existing one is not what was asked for
+	if cmd.Policy.DuplicatePolicy == DuplicateAllow {
+		policy = DuplicateAllow
+	}
+	duplicates := c.noteDuplicate(m.ID, cmd.Facts.Fingerprint, cmd.Provider, cmd.ProviderID, policy)
+	if len(duplicates) > 0 && policy == DuplicateReject {
+		return duplicates, nil
 	}
 	cmd.Facts.Mandate = acceptedMandate(cmd.Facts.Mandate, m.Mandate, now)
 	e := MethodReplaced{

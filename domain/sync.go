@@ -153,13 +153,7 @@ func (c *Customer) synced(m *Method, cmd SyncMethod, now time.Time) []Event {
 		ExpiresAt: expiryOfFacts(facts, policy.Location),
 		Personal:  Personal{Holder: cmd.Personal.Holder, Email: cmd.Personal.Email},
 	}
-	events := []Event{synced}
-	if existing := c.duplicateOf(facts.Fingerprint, m.ID); existing != nil {
-		events = append(events, DuplicateDetected{
-			MethodID: existing.ID, Fingerprint: facts.Fingerprint, Policy: DuplicateAllow,
-			Provider: m.Provider, ProviderID: m.ProviderID,
-		})
-	}
+	events := append([]Event{synced}, c.noteDuplicate(m.ID, facts.Fingerprint, m.Provider, m.ProviderID, DuplicateAllow)...)
 	events = append(events, MethodActivated{MethodID: m.ID})
 	if m.StatusBefore == StatusPaused {
 		events = append(events, MethodPaused{MethodID: m.ID})
