@@ -13,10 +13,7 @@ func TestBacklogAndLiveMessagesArriveOnceAndInOrder(t *testing.T) {
 	t.Parallel()
 	log := newOutbox(2500)
 	s := startServer(t, ServerOptions{Listen: "127.0.0.1:0", Anonymous: true})
-	live, err := client(t, s).SubscribeSync("pm.v1.>")
-	if err != nil {
-		t.Fatal(err)
-	}
+	live := subscribe(t, client(t, s), "pm.v1.>")
 	p, _ := run(t, Options{Server: s, Source: log.source()})
 	eventually(t, "the backlog is published", caughtUp(p, log))
 	for i := range 40 {

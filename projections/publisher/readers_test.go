@@ -105,13 +105,7 @@ func TestAReaderHasItsOwnEventsAtItsPaceAndLive(t *testing.T) {
 	if got := fetch(t, own, len(want)); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("after the reset: got %v, want %v", got, want)
 	}
-	live, err := nc.SubscribeSync("pm.v1.acme.>")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := nc.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	live := subscribe(t, nc, "pm.v1.acme.>")
 	log.add(3)
 	m, err := live.NextMsg(10 * time.Second)
 	if all := idsOf(log, "acme"); err != nil || m.Header.Get("ce-id") != all[len(all)-1] {

@@ -223,6 +223,20 @@ func client(t testing.TB, s *Server, options ...nats.Option) *nats.Conn {
 	return nc
 }
 
+// subscribe returns when the server knows the subscription: what is published from
+// then on reaches it.
+func subscribe(t testing.TB, nc *nats.Conn, subject string) *nats.Subscription {
+	t.Helper()
+	sub, err := nc.SubscribeSync(subject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return sub
+}
+
 // writer connects in process as the publisher's own user.
 func writer(t testing.TB, s *Server) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
