@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -96,8 +97,8 @@ func noSeam(t *testing.T, open opener) {
 			}
 		})
 	}
-	// Every follower reads to a mark that is appended after all else.
-	marked := make(chan eventstore.Position, 1)
+	// Every follower reads to a mark that is appended after all else; zero until then.
+	var mark atomic.Uint64
 	seen := make([][]eventstore.Record, followers)
 	for i := range followers {
 		f.Go(func() {
@@ -107,22 +108,16 @@ func noSeam(t *testing.T, open opener) {
 					after = h
 				}
 			}
-			var mark eventstore.Position
 			for batch, err := range s.Follow(ctx, after) {
 				if err != nil {
 					t.Errorf("follow: %v", err)
 					return
 				}
 				seen[i] = append(seen[i], batch...)
-				select {
-				case mark = <-marked:
-					marked <- mark
-				default:
-				}
 				if rand.IntN(8) == 0 {
 					time.Sleep(time.Duration(rand.IntN(300)) * time.Microsecond) // vary the pace
 				}
-				if mark != 0 && batch[len(batch)-1].Position >= mark {
+				if m := mark.Load(); m != 0 && uint64(batch[len(batch)-1].Position) >= m {
 					return
 				}
 			}
@@ -130,18 +125,17 @@ func noSeam(t *testing.T, open opener) {
 		time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond) // vary the moment
 	}
 	w.Wait()
-	mark := mustAppend(t, s, newStream(), 0, newRecords(1))
-	marked <- mark
+	end := mustAppend(t, s, newStream(), 0, newRecords(1))
+	mark.Store(uint64(end))
 	// The mark itself may have been read before it was announced.
 	mustAppend(t, s, newStream(), 0, newRecords(1))
 	f.Wait()
-	all := mustFollow(t, s, start, mark)
-	all = upTo(all, mark)
+	all := upTo(mustFollow(t, s, start, end), end)
 	if want := writers*each + 1; len(all) != want {
 		t.Fatalf("the log has %d new records, want %d", len(all), want)
 	}
 	for i, got := range seen {
-		got = upTo(got, mark)
+		got = upTo(got, end)
 		if i%2 == 0 && len(got) != len(all) {
 			t.Errorf("follower %d saw %d records of %d", i, len(got), len(all))
 		} else if err := samePlaces(got, all[len(all)-len(got):]); err != nil {
