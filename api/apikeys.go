@@ -83,15 +83,17 @@ func createKey(c *call) error {
 	}
 	for _, e := range result.Events {
 		if created, ok := e.(domain.KeyCreated); ok {
+			c.settle()
 			return c.reply(http.StatusCreated, IssuedKey{APIKey: shownKey(created.Key, c.who.mode), Key: text})
 		}
 	}
 	return domain.Refuse(domain.CodeInternal, "the API key was not recorded")
 }
 
-// settle waits, for a while, until this node's views know of the write: a key that
-// was just revoked works no more here, and elsewhere after Options.MaxLag. (One that was just issued works: a key that is
-// not known yet is looked for at the log's head.)
+// settle waits, for a while, until this node's views know of the write: a key that was
+// just issued works here, one that was just revoked works no more, and elsewhere after
+// Options.MaxLag. (Where a key is not known it is looked for at the log's head, but not
+// for an address that has sent too many wrong ones.)
 func (c *call) settle() {
 	ctx, cancel := context.WithTimeout(c.request.Context(), c.WaitTimeout)
 	defer cancel()

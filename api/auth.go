@@ -31,7 +31,8 @@ func (p *principal) has(scope string) bool { return p.every || slices.Contains(p
 // key, the answer is the same.
 func (c *call) authenticate() error {
 	text := credential(c.onlyHeader("Authorization"))
-	if secret := c.onlyHeader(secretHeader); c.clientSide && text == "" && secret != "" {
+	secret := c.onlyHeader(secretHeader)
+	if c.clientSide && text == "" && secret != "" {
 		known, err := c.clientOf(secret)
 		if err != nil {
 			return err
@@ -49,10 +50,17 @@ func (c *call) authenticate() error {
 			return nil
 		}
 	}
+	if text == "" && secret == "" {
+		return unauthorized()
+	}
 	if wait := c.limits.strike(remoteHost(c.request.RemoteAddr)); wait != "" {
 		c.answer.Header().Set("Retry-After", wait)
 		return domain.Refuse(codeRateLimited, "too many requests with a wrong API key came from this address")
 	}
+	return unauthorized()
+}
+
+func unauthorized() error {
 	return domain.Refuse(codeUnauthorized, "send a valid API key as Authorization: Bearer, or as the user of Basic authentication")
 }
 

@@ -222,8 +222,11 @@ func TestAKeyHasItsRateAndItsHeaders(t *testing.T) {
 	b.want(200, b.as(key, "GET", "/v1/organization", ""))
 }
 
+// someLimit is a rate limit that the tests below do not reach.
+func someLimit(o *Options) { o.RateLimit = RateLimit{PerSecond: 1000} }
+
 func TestGuessingKeysIsSlowedDownForTheGuesserOnly(t *testing.T) {
-	b := newBench(t)
+	b := newBench(t, someLimit)
 	limited := 0
 	for range 40 {
 		wrong, _, _ := MintKey(domain.ModeTest, nil)
@@ -246,16 +249,27 @@ func TestGuessingKeysIsSlowedDownForTheGuesserOnly(t *testing.T) {
 	b.want(401, b.as("x", "GET", "/v1/organization", ""))
 }
 
+// A request without a key guesses nothing, and where there is no rate limit, as in
+// serve --dev, there is none for guesses.
+func TestMissingKeysAndServersWithoutLimitsSlowNobodyDown(t *testing.T) {
+	limited, unlimited := newBench(t, someLimit), newBench(t)
+	wrong, _, _ := MintKey(domain.ModeTest, nil)
+	for range 2 * failuresBurst {
+		limited.refused(401, "unauthorized", limited.as("", "GET", "/v1/organization", ""))
+		unlimited.refused(401, "unauthorized", unlimited.as(wrong, "GET", "/v1/organization", ""))
+	}
+}
+
 func TestBucketsAreBounded(t *testing.T) {
 	now := time.Now()
-	l := newLimits(RateLimit{}, func() time.Time { return now })
+	l := newLimits(RateLimit{PerSecond: 1}, func() time.Time { return now })
 	for i := range 3 * maxBuckets {
 		if l.strike(fmt.Sprint(i)); len(l.failures) > maxBuckets {
 			t.Fatalf("%d buckets", len(l.failures))
 		}
 	}
 
-	l = newLimits(RateLimit{}, func() time.Time { return now })
+	l = newLimits(RateLimit{PerSecond: 1}, func() time.Time { return now })
 	for i := range maxBuckets - 1 {
 		l.strike(fmt.Sprint(i))
 	}

@@ -115,8 +115,11 @@ func retryAfter(b *rate.Limiter, now time.Time) string {
 }
 
 // strike notes a wrong key from an address. It returns how long to wait, in
-// seconds, when there were too many, or "".
+// seconds, when there were too many, or "". Without a limit for keys there is none here.
 func (l *limits) strike(address string) string {
+	if l.per.PerSecond <= 0 {
+		return ""
+	}
 	now := l.now()
 	l.mu.Lock()
 	b := bucket(l.failures, address, failuresPerSec, failuresBurst, now)

@@ -26,19 +26,19 @@ func (c *call) await() error {
 	if planted.SkipWait.Here() {
 		return nil
 	}
+	if target = max(target, c.Ledger.Written()); !head && c.Views.Position() >= target {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(c.request.Context(), c.WaitTimeout)
+	defer cancel()
 	if head && !planted.OwnHead.Here() {
-		if target, err = c.Ledger.Head(c.request.Context()); err != nil {
+		now, err := c.Ledger.Head(ctx)
+		if err != nil {
 			return err
 		}
+		target = max(target, now)
 	}
-	if target = max(target, c.Ledger.Written()); c.Views.Position() < target {
-		ctx, cancel := context.WithTimeout(c.request.Context(), c.WaitTimeout)
-		defer cancel()
-		if err := c.reached(ctx, target); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.reached(ctx, target)
 }
 
 // minPosition reads Ledger-Min-Position: a position, or "head".
@@ -66,7 +66,9 @@ func (c *call) awaitLog() error {
 	if err != nil {
 		return err
 	}
-	if c.seen, err = c.Ledger.Head(c.request.Context()); err != nil {
+	ctx, cancel := context.WithTimeout(c.request.Context(), c.WaitTimeout)
+	defer cancel()
+	if c.seen, err = c.Ledger.Head(ctx); err != nil {
 		return err
 	}
 	if c.seen < asked {

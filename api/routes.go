@@ -13,6 +13,8 @@ type route struct {
 
 	// ownBody: the handler reads the body itself, before anything else can.
 	ownBody bool
+	// polled: machines ask all the time, so that no line of log tells of a refusal.
+	polled bool
 	// clientSide: the client secret of the setup intent in the path allows the
 	// call too, from any web page.
 	clientSide bool
@@ -73,13 +75,13 @@ func routes(metrics bool) []*route {
 		{method: "GET", path: "/v1/api-keys", scope: ScopeKeysAdmin, handle: listKeys},
 		{method: "DELETE", path: "/v1/api-keys/:id", scope: ScopeKeysAdmin, handle: revokeKey},
 		{method: "POST", path: "/v1/gateways/:name/:organization/webhooks", scope: scopePublic, handle: takeWebhook, ownBody: true},
-		{method: "GET", path: "/healthz", scope: scopePublic, handle: health},
-		{method: "GET", path: "/readyz", scope: scopePublic, handle: ready},
+		{method: "GET", path: "/healthz", scope: scopePublic, handle: health, polled: true},
+		{method: "GET", path: "/readyz", scope: scopePublic, handle: ready, polled: true},
 		{method: "GET", path: "/openapi.json", scope: scopePublic, handle: openAPI},
 		{method: "GET", path: "/docs", scope: scopePublic, handle: docs},
 	}
 	if metrics {
-		rows = append(rows, &route{method: "GET", path: "/metrics", scope: scopePublic, handle: scrape})
+		rows = append(rows, &route{method: "GET", path: "/metrics", scope: scopePublic, handle: scrape, polled: true})
 	}
 	return rows
 }

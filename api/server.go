@@ -67,6 +67,10 @@ type Options struct {
 	RateLimit   RateLimit     // per API key; zero: none
 	MaxMethods  int           // attached methods per customer; 0: 1000
 	WaitTimeout time.Duration // how long a read waits for the views; 0: 2 s
+	// AnswerTimeout ends what a request still waits for: gateways, the store, others'
+	// commands on the same stream. An append that has begun goes on, so that the answer
+	// can take one append longer. 0: 20 s more than WaitTimeout.
+	AnswerTimeout time.Duration
 
 	// Freshness tells how far the views are behind the log. nil: never.
 	Freshness func() Freshness
@@ -120,6 +124,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.WaitTimeout == 0 {
 		o.WaitTimeout = 2 * time.Second
+	}
+	if o.AnswerTimeout == 0 {
+		o.AnswerTimeout = o.WaitTimeout + 20*time.Second
 	}
 	if o.MaxLag == 0 {
 		o.MaxLag = 10 * time.Second

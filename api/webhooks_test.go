@@ -45,7 +45,7 @@ func TestASetupThatTheProviderCompletesIsAskedAboutAndEnds(t *testing.T) {
 func TestAWebhookIsNotTakenWithoutASecretOrInAnotherSize(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.WebhookSecrets = nil })
 	b.refused(401, "unauthorized", b.webhook(`{"id":"evt_1","token":"tok_visa","detached":true}`))
-	b = newBench(t)
+	b = newBench(t, someLimit)
 	b.refused(413, "body.too_large", b.webhook(strings.Repeat(" ", maxWebhook+1)))
 	b.refused(400, "body.malformed", b.webhook(""))
 	for range failuresBurst {
