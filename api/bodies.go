@@ -104,7 +104,7 @@ func (metadataPatch) Schema(r huma.Registry) *huma.Schema {
 func metadataSchema(values *huma.Schema, keys int) *huma.Schema {
 	return &huma.Schema{
 		Type: huma.TypeObject, AdditionalProperties: values, MaxProperties: &keys,
-		Extensions: map[string]any{"propertyNames": map[string]any{"minLength": 1, "maxLength": 40}},
+		Extensions: map[string]any{"propertyNames": map[string]any{"minLength": 1, "maxLength": domain.MaxMetadataKeyLength, "pattern": plainText}},
 	}
 }
 
@@ -125,7 +125,7 @@ type Address struct {
 // CardFacts is what may be shown of a card.
 type CardFacts struct {
 	Brand            string   `json:"brand" minLength:"1" maxLength:"40" example:"visa" doc:"Stored in lower case"`
-	AdditionalBrands []string `json:"additional_brands,omitempty" nullable:"false" maxItems:"5"`
+	AdditionalBrands []string `json:"additional_brands,omitempty" nullable:"false" maxItems:"5" minLength:"1" maxLength:"40"`
 	Last4            string   `json:"last4" pattern:"^[0-9]{4}$" patternDescription:"four digits" example:"4242"`
 	ExpMonth         int      `json:"exp_month" minimum:"1" maximum:"12" example:"12"`
 	ExpYear          int      `json:"exp_year" minimum:"2000" maximum:"2099" example:"2034" doc:"Four digits"`
@@ -160,8 +160,8 @@ type AttachFields struct {
 	Status       *domain.Status           `json:"status,omitempty" enum:"active,paused" doc:"active when left out"`
 	ExternalID   orNull[string]           `json:"external_id,omitzero" minLength:"1" maxLength:"255" doc:"The caller's own name of it"`
 	Billing      orNull[Address]          `json:"billing_address,omitzero"`
-	Metadata     orNull[metadataBody]     `json:"metadata,omitzero" doc:"Up to 50 keys of 1 to 40 characters, values of up to 500"`
-	RedirectURL  orNull[string]           `json:"redirect_url,omitzero" format:"uri" maxLength:"2048" doc:"Where the buyer returns to after an approval; https, on an allowed host of the organization"`
+	Metadata     orNull[metadataBody]     `json:"metadata,omitzero" doc:"Up to 50 keys of 1 to 40 characters without control characters, values of up to 500"`
+	RedirectURL  orNull[string]           `json:"redirect_url,omitzero" format:"uri" maxLength:"2048" doc:"Where the buyer returns to after an approval; https, without user and fragment, on an allowed host of the organization"`
 	Card         orNone[CardFacts]        `json:"card,omitzero" doc:"Display facts on the caller's word; with scope payment-methods.import"`
 	BankAccount  orNone[BankAccountFacts] `json:"bank_account,omitzero" doc:"Display facts on the caller's word; with scope payment-methods.import"`
 	Wallet       orNone[WalletFacts]      `json:"wallet,omitzero" doc:"Display facts on the caller's word; with scope payment-methods.import"`
@@ -178,7 +178,7 @@ type AttachRequest struct {
 // AttachAnywhereRequest attaches a payment method to the customer in the body, or
 // to none. It knows two members by two names each.
 type AttachAnywhereRequest struct {
-	CustomerID orNull[string] `json:"customer_id,omitzero" pattern:"^[A-Za-z0-9_.:@-]{1,128}$" patternDescription:"1 to 128 characters of A-Z a-z 0-9 _ . : @ -" example:"cus_1" doc:"Left out or null: a payment method without a customer"`
+	CustomerID orNull[string] `json:"customer_id,omitzero" pattern:"^[A-Za-z0-9_.:@-]{1,128}$" patternDescription:"1 to 128 characters of A-Z a-z 0-9 _ . : @ -" example:"cus_1" doc:"Not . or .. Left out or null: a payment method without a customer"`
 	Token      *string        `json:"token,omitempty" minLength:"1" maxLength:"255" pattern:"^[!-~]+$" patternDescription:"printable ASCII without spaces" example:"tok_visa" doc:"The gateway's token; never a card number. Required, unless given as provider_id"`
 	ProviderID *string        `json:"provider_id,omitempty" minLength:"1" maxLength:"255" pattern:"^[!-~]+$" patternDescription:"printable ASCII without spaces" doc:"Another name of token"`
 	IsDefault  *bool          `json:"is_default,omitempty" doc:"Another name of set_as_default"`
@@ -205,8 +205,8 @@ type OrganizationRequest struct {
 	DefaultPolicy     *domain.DefaultPolicy   `json:"default_policy,omitempty" enum:"first,explicit,latest"`
 	DuplicatePolicy   *domain.DuplicatePolicy `json:"duplicate_policy,omitempty" enum:"return_existing,reject,allow"`
 	ExpiryWindowsDays []int                   `json:"expiry_windows_days,omitempty" nullable:"false" minItems:"1" maxItems:"10" uniqueItems:"true" minimum:"1" maximum:"365" doc:"Days before expiry at which payment_method.expiring is due"`
-	TimeZone          *string                 `json:"time_zone,omitempty" format:"time-zone" maxLength:"64" example:"Europe/Berlin"`
-	RedirectHosts     []string                `json:"redirect_hosts,omitempty" nullable:"false" maxItems:"20" uniqueItems:"true" format:"hostname" doc:"Hosts that a redirect_url may have; empty: any"`
+	TimeZone          *string                 `json:"time_zone,omitempty" format:"time-zone" maxLength:"64" example:"Europe/Berlin" doc:"A name of the IANA time-zone database"`
+	RedirectHosts     []string                `json:"redirect_hosts,omitempty" nullable:"false" maxItems:"20" uniqueItems:"true" format:"hostname" doc:"Hosts that a redirect_url may have, as lower-case host names; empty: any"`
 }
 
 // KeyRequest issues an API key.

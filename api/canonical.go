@@ -7,8 +7,8 @@ import (
 )
 
 // appendCanonical writes a JSON value in its one canonical form: members sorted
-// by name, no space, every number as the shortest text of its float64, every
-// string with a length before it. It is fed to a keyed hash and never parsed.
+// by name, no space, every number as the shortest text of its float64 (no shape has
+// one beyond that), every string with a length before it. It is fed to a keyed hash and never parsed.
 func appendCanonical(to []byte, v *value) []byte {
 	switch v.kind {
 	case kindNull:
@@ -16,7 +16,7 @@ func appendCanonical(to []byte, v *value) []byte {
 	case kindBool:
 		return append(to, v.text[0])
 	case kindNumber:
-		f, _ := strconv.ParseFloat(v.text, 64) // the parser has read it as one before
+		f, _ := strconv.ParseFloat(v.text, 64) // out of range is infinity
 		return append(strconv.AppendFloat(append(to, '#'), f, 'g', -1, 64), ';')
 	case kindString:
 		return appendCounted(append(to, '"'), v.text)

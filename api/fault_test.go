@@ -63,10 +63,7 @@ func TestAHaltedProjectionStopsReadsAndReadinessAndNothingElse(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.WaitTimeout = 2 * time.Second })
 	id := idIn(b.want(201, b.do("POST", "/v1/customers/cus_1/payment-methods", visa)).body)
 	b.want(200, b.as("", "GET", "/readyz", ""))
-	odd, err := eventstore.Metadata{Time: b.clock.Now(), Schema: 1, Prev: eventstore.NoPrev, CommandID: "odd"}.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
+	odd := eventstore.Metadata{Time: b.clock.Now(), Schema: 1, Prev: eventstore.NoPrev, CommandID: "odd"}.Encode()
 	record := eventstore.NewRecord{ID: uuid.New(), Type: "payment_method.teleported", Data: []byte(`{}`), Metadata: odd}
 	if _, err := b.store.Append(t.Context(), "customer-demo+other", 0, []eventstore.NewRecord{record}); err != nil {
 		t.Fatal(err)

@@ -246,6 +246,8 @@ func (b *bench) do(method, target, body string, headers ...string) answer {
 	return b.as(devKey, method, target, body, headers...)
 }
 
+// as sends a request with a key. Whatever the test is about, the answer must be one
+// that the OpenAPI document describes.
 func (b *bench) as(key, method, target, body string, headers ...string) answer {
 	b.t.Helper()
 	var reader io.Reader
@@ -265,7 +267,11 @@ func (b *bench) as(key, method, target, body string, headers ...string) answer {
 	}
 	w := httptest.NewRecorder()
 	b.handler.ServeHTTP(w, r)
-	return answer{w.Code, w.Header(), w.Body.String()}
+	a := answer{w.Code, w.Header(), w.Body.String()}
+	for _, problem := range papers(b.t).holds(method, target, body, a) {
+		b.t.Errorf("%s %s: %s", method, target, problem)
+	}
+	return a
 }
 
 // want checks a status and says what came instead.

@@ -122,7 +122,7 @@ func TestAFaultIsNamedOnce(t *testing.T) {
 		{"POST", "/v1/api-keys", `{"scopes":[{"a":1},["b"],"history.read","history.read"]}`, "body.scopes[0] body.scopes[1] body.scopes[3]"},
 		{"PATCH", "/v1/organization", `{"expiry_windows_days":[0,0,7,7]}`, "body.expiry_windows_days[0] body.expiry_windows_days[1] body.expiry_windows_days[3]"},
 		{"PATCH", "/v1/organization", `{"no such name":1,"nor this one":2}`, "body"},
-		{"POST", "/v1/setup-intents", `{"customer_id":"cus_1","metadata":{"":"","\n":""}}`, "body.metadata"},
+		{"POST", "/v1/setup-intents", `{"customer_id":"cus_1","metadata":{"\n":"","\t":""}}`, "body.metadata"},
 	} {
 		a := b.do(row.method, row.target, row.body)
 		b.refused(422, "validation.failed", a)

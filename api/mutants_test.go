@@ -156,7 +156,7 @@ func brokenText(m *mutation, s spot) bool {
 		"\"\xff" + c + "\"", "\"" + c + "\xc0\xaf\"", "\"\xed\xa0\x80" + c + "\"", "\"" + c + "\xf5\x80\x80\x80\"", // overlong, a surrogate, beyond Unicode
 		`"\ud800` + c + `"`, `"` + c + `\udc00"`, `"\ud800\u0041` + c + `"`, `"\uD83D` + c + `\uDE00"`,
 		"\"\x00" + c + "\"", "\"" + c + "\n\"", "\"" + c + "\x1f\"", `"\x41` + c + `"`, `"\u12` + c + `"`, `"\u{41}` + c + `"`, `"` + c, `'` + c + `'`, c,
-		"1e400", "-1e999", "01", "+1", "1.", ".5", "1e", "0x1F", "NaN", "Infinity", "-", "1_000", "True", "nul", "undefined", ",",
+		"01", "+1", "1.", ".5", "1e", "0x1F", "NaN", "Infinity", "-", "1_000", "True", "nul", "undefined", ",",
 		"[1,]", `{"a":1,}`, "[,]", "{,}", `{"a"}`, `{a:1}`, `{"a":1 "b":2}`, "/**/1", "1//", "[1}", `{"a":1]`,
 		strings.Repeat("[", maxDepth+1+m.IntN(5000)), strings.Repeat(`{"a":`, maxDepth+1) + `"` + c + `"` + strings.Repeat("}", maxDepth+1),
 		strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1), strings.Repeat(`[{"a":`, 9+m.IntN(50)),

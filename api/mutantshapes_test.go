@@ -16,13 +16,13 @@ import (
 func otherKind(m *mutation, s spot) bool {
 	c, number := m.canary(), strconv.Itoa(770_000_000+m.IntN(9_999_999))
 	kinds := map[string]string{
-		huma.TypeString: quoted(c), huma.TypeInteger: number, huma.TypeBoolean: choose(m, []string{"true", "false"}),
+		huma.TypeString: quoted(c), huma.TypeInteger: choose(m, []string{number, number + "e400", "-" + number + ".5"}), huma.TypeBoolean: choose(m, []string{"true", "false"}),
 		huma.TypeArray: "[" + quoted(c) + "]", huma.TypeObject: `{"a":` + quoted(c) + `}`,
 	}
 	delete(kinds, s.sh.kind)
 	texts := slices.Sorted(mapsValues(kinds))
 	if s.sh.kind == huma.TypeInteger {
-		texts = append(texts, "1.5", "1e0", "-0.0", "1e300", "9223372036854775808", "1E2")
+		texts = append(texts, "1.5", "1e0", "-0.0", "1e300", "1e400", "-1e999", "9223372036854775808", "1E2")
 	}
 	s.at.kind, s.at.text = kindBool, choose(m, texts)
 	return m.invalid(s.place, c, number)

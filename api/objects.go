@@ -1,7 +1,10 @@
 package api
 
 import (
+	"reflect"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/pmledger/pmledger/domain"
 )
@@ -142,10 +145,20 @@ type Event struct {
 
 // EventData is what an event is about. Some types have more members.
 type EventData struct {
-	_                  struct{}              `additionalProperties:"true"`
-	Object             orNull[PaymentMethod] `json:"object" doc:"The payment method after the event; personal members are null"`
-	PreviousAttributes map[string]any        `json:"previous_attributes" doc:"Members that changed, with their values before"`
-	ChangedPersonal    []string              `json:"changed_personal,omitempty" nullable:"false" doc:"Personal members that changed"`
+	_                  struct{}       `additionalProperties:"true"`
+	Object             eventObject    `json:"object" doc:"The payment method or setup intent after the event, told apart by its member object; personal members are null"`
+	PreviousAttributes map[string]any `json:"previous_attributes" doc:"Members that changed, with their values before"`
+	ChangedPersonal    []string       `json:"changed_personal,omitempty" nullable:"false" doc:"Personal members that changed"`
+}
+
+// eventObject is what an event is about; null when a customer has no default any more.
+type eventObject struct{}
+
+// Schema is that of a payment method, of a setup intent, or null.
+func (eventObject) Schema(r huma.Registry) *huma.Schema {
+	return &huma.Schema{OneOf: []*huma.Schema{
+		r.Schema(reflect.TypeFor[PaymentMethod](), true, ""), r.Schema(reflect.TypeFor[SetupIntent](), true, ""), {Type: "null"},
+	}}
 }
 
 // PaymentMethodList is a page of payment methods.

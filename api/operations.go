@@ -14,48 +14,14 @@ type operation struct {
 	summary      string
 	description  string
 	parameters   []parameter  // of the query
-	body         reflect.Type // nil: the call takes none
+	body         reflect.Type // nil: the call takes none, or one that is somebody else's
 	bodyOptional bool
 	answer       reflect.Type // of the first status; nil: not JSON
+	media        string       // of the body with status 200, when it is not answer
 	statuses     []int        // successes; the first is the usual one
 	refusals     []domain.Code
 	conditional  string // header: If-Match or If-None-Match
 	minimal      bool   // Prefer: return=minimal
-}
-
-// parameter is one of the query. kind is a JSON type; format one of OpenAPI's.
-type parameter struct {
-	name, kind, format, text string
-}
-
-var (
-	pageParameters = []parameter{
-		{"limit", "integer", "", "Size of the page, 1 to 100; 20 when left out"},
-		{"cursor", "string", "", "next_cursor of the page before, with the same filters"},
-	}
-	asOfParameter = parameter{"as_of", "string", "date-time", "The state at that moment, inclusive, whatever happened since; not in the future"}
-	methodFilters = []parameter{
-		{"type", "string", "", "card, bank_account, direct_debit, paypal, wallet, twint or other"},
-		{"status", "string", "", "pending, active, paused, expired, failed, blocked or detached"},
-		{"is_default", "boolean", "", "Whether it is its customer's default"},
-		{"verified", "boolean", "", "Whether it is verified"},
-		{"provider", "string", "", "Name of the gateway"},
-		{"provider_id", "string", "", "The gateway's token"},
-		{"fingerprint", "string", "", "Equal for equal instruments"},
-		{"external_id", "string", "", "The caller's own name of it"},
-		{"expiring_before", "string", "date-time", "expires_at lies before it"},
-		{"created_after", "string", "date-time", "Exclusive"},
-		{"created_before", "string", "date-time", "Exclusive"},
-		{"include_removed", "boolean", "", "Detached ones too; false when left out"},
-	}
-	customerFilter = parameter{"customer_id", "string", "", "Of this customer only"}
-)
-
-func parameters(lists ...[]parameter) (all []parameter) {
-	for _, l := range lists {
-		all = append(all, l...)
-	}
-	return all
 }
 
 // operations are the calls by method and path.
@@ -123,7 +89,7 @@ func methodOperations() map[string]operation {
 		"DELETE /v1/payment-methods/:id": {
 			id: "detachPaymentMethod", tag: "payment methods", summary: "Detach a payment method",
 			description: "For good. Detaching a detached one answers 200 again and changes nothing.", conditional: "If-Match", minimal: true,
-			parameters: []parameter{{"promote", "string", "", "Id of the payment method that becomes the default in the same commit"}},
+			parameters: []parameter{{"promote", methodIDSchema(), "Id of the payment method that becomes the default in the same commit"}},
 			answer:     method, statuses: []int{200, 204},
 			refusals: []domain.Code{domain.CodeMethodNotFound, domain.CodeMethodInUse, domain.CodeMethodNotActive, domain.CodePreconditionFailed},
 		},
@@ -150,7 +116,7 @@ func eventOperations() map[string]operation {
 		"GET /v1/events": {
 			id: "listEvents", tag: "history", summary: "What happened in the organization", description: "Newest first.",
 			parameters: parameters(pageParameters, []parameter{customerFilter,
-				{"payment_method_id", "string", "", "About this payment method only"}, {"type", "string", "", "Of this type only"}}),
+				{"payment_method_id", methodIDSchema(), "About this payment method only"}, {"type", patternSchema(eventTypeForm.String()), "Of this type only"}}),
 			answer: reflect.TypeFor[EventList](), statuses: []int{200}, refusals: []domain.Code{codeCursorInvalid},
 		},
 		"GET /v1/events/:id": {
@@ -191,8 +157,8 @@ func operatingOperations() map[string]operation {
 	return map[string]operation{
 		"GET /healthz":      {id: "health", tag: "operating", summary: "Whether the process answers", answer: reflect.TypeFor[healthy](), statuses: []int{200}},
 		"GET /readyz":       {id: "readiness", tag: "operating", summary: "Whether requests can be answered well", answer: reflect.TypeFor[readiness](), statuses: []int{200, 503}},
-		"GET /metrics":      {id: "metrics", tag: "operating", summary: "Metrics for Prometheus", statuses: []int{200}},
-		"GET /openapi.json": {id: "openapi", tag: "operating", summary: "This document", statuses: []int{200}},
-		"GET /docs":         {id: "docs", tag: "operating", summary: "This document as a page", statuses: []int{200}},
+		"GET /metrics":      {id: "metrics", tag: "operating", summary: "Metrics for Prometheus", media: "text/plain", statuses: []int{200}},
+		"GET /openapi.json": {id: "openapi", tag: "operating", summary: "This document", media: "application/json", statuses: []int{200}},
+		"GET /docs":         {id: "docs", tag: "operating", summary: "This document as a page", media: "text/html", statuses: []int{200}},
 	}
 }

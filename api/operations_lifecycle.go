@@ -3,6 +3,8 @@ package api
 import (
 	"reflect"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/pmledger/pmledger/domain"
 )
 
@@ -55,6 +57,9 @@ func verificationOperations() map[string]operation {
 	}
 }
 
+// clientSideText describes the calls that a buyer's page makes.
+const clientSideText = "With an API key, or from a page of any origin with the header Setup-Intent-Secret alone; OPTIONS answers what a browser asks first (CORS)."
+
 func setupIntentOperations() map[string]operation {
 	intent := reflect.TypeFor[SetupIntent]()
 	refusals := []domain.Code{domain.CodeSetupIntentNotFound, domain.CodeSetupIntentState}
@@ -66,12 +71,12 @@ func setupIntentOperations() map[string]operation {
 		},
 		"GET /v1/setup-intents/:id": {
 			id: "getSetupIntent", tag: "setup intents", summary: "Get a setup intent", conditional: "If-None-Match",
-			description: "With an API key, or from a page with the header Setup-Intent-Secret alone.",
+			description: clientSideText,
 			answer:      intent, statuses: []int{200, 304}, refusals: refusals[:1],
 		},
 		"POST /v1/setup-intents/:id/confirm": {
 			id: "confirmSetupIntent", tag: "setup intents", summary: "Confirm with a token",
-			description: "With an API key, or from a page with the header Setup-Intent-Secret alone. The payment method is attached in the commit in which " +
+			description: clientSideText + " The payment method is attached in the commit in which " +
 				"the setup intent succeeds.",
 			body: reflect.TypeFor[ConfirmSetupRequest](), bodyOptional: true, answer: intent, statuses: []int{200}, refusals: refusals,
 		},
@@ -82,8 +87,12 @@ func setupIntentOperations() map[string]operation {
 		"GET /v1/setup-intents/:id/return": {
 			id: "returnFromApproval", tag: "setup intents", summary: "The buyer's way back from an approval",
 			description: "The gateway sends the buyer here; it works once. 303 to redirect_url.",
-			parameters:  []parameter{{"state", "string", "", "Made by the server; part of the address that the gateway was given"}},
-			statuses:    []int{303, 200},
+			parameters:  []parameter{{"state", &huma.Schema{Type: huma.TypeString}, "Made by the server; part of the address that the gateway was given"}},
+			media:       "text/plain", statuses: []int{303, 200},
+			refusals: []domain.Code{
+				domain.CodeValidationFailed, domain.CodePANDetected, domain.CodeSetupIntentNotFound, codePositionNotReached, domain.CodeStoreUnavailable,
+				domain.CodeConflict, domain.CodeStorageFull,
+			},
 		},
 	}
 }
@@ -120,6 +129,10 @@ func subscriptionOperations() map[string]operation {
 			description: "Signed by the gateway with the secret that is configured for this pair; there is no API key. Each event of the gateway has one effect, " +
 				"and one about something unknown is ignored.",
 			answer: reflect.TypeFor[WebhookAnswer](), statuses: []int{200},
+			refusals: []domain.Code{
+				domain.CodeValidationFailed, domain.CodePANDetected, codeBodyMalformed, codeBodyTooLarge, codeUnauthorized, codeRateLimited,
+				codePositionNotReached, domain.CodeStoreUnavailable, domain.CodeConflict, domain.CodeStorageFull,
+			},
 		},
 	}
 }

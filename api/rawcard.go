@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/pmledger/pmledger/domain"
 	"github.com/pmledger/pmledger/gateway"
@@ -20,11 +21,14 @@ type RawCardRequest struct {
 	SecurityCode   orNull[string] `json:"security_code,omitzero" minLength:"3" maxLength:"4" pattern:"^[0-9]{3,4}$" doc:"Passed on to the gateway and kept nowhere"`
 	ExternalID     orNull[string] `json:"external_id,omitzero" minLength:"1" maxLength:"255" doc:"The caller's own name of it"`
 	SetAsDefault   *bool          `json:"set_as_default,omitempty" doc:"Make it the customer's default in the same commit"`
-	RedirectURL    orNull[string] `json:"redirect_url,omitzero" format:"uri" maxLength:"2048" doc:"Where the buyer returns to after an approval; https, on an allowed host of the organization"`
+	RedirectURL    orNull[string] `json:"redirect_url,omitzero" format:"uri" maxLength:"2048" doc:"Where the buyer returns to after an approval; https, without user and fragment, on an allowed host of the organization"`
 }
 
 // maxRawBody is the size of a body with a card number in bytes.
 const maxRawBody = 4 << 10
+
+// maxURL is the length that RawCardRequest names for redirect_url.
+const maxURL = 2048
 
 // attachRawCard answers POST /v1/customers/{customer_id}/payment-methods/raw-card.
 // The body is read here and nowhere else, into one buffer that is wiped before
@@ -33,9 +37,6 @@ func attachRawCard(c *call) error {
 	if !c.RawCards {
 		c.answer.Header().Set("Connection", "close") // what was sent is left unread
 		return rawCardsDisabled()
-	}
-	if err := c.checked(); err != nil {
-		return err
 	}
 	var buffer [maxRawBody]byte
 	defer clear(buffer[:])
@@ -89,12 +90,20 @@ type rawCard struct {
 	externalID   orNull[string]
 	redirectURL  orNull[string]
 	setAsDefault bool
+	otherKind    bool // the body is not an object
 	faults
 }
 
 // check adds what is wrong with the card to the faults of the request, without
 // repeating any of it.
 func (r *rawCard) check(to *faults) {
+	if !r.otherKind {
+		r.checkMembers()
+	}
+	to.list, to.pan = append(to.list, r.list...), to.pan || r.pan
+}
+
+func (r *rawCard) checkMembers() {
 	e := r.expiration
 	if len(e) == 5 && e[2] == '/' {
 		month, monthErr := strconv.Atoi(string(e[:2]))
@@ -106,12 +115,14 @@ func (r *rawCard) check(to *faults) {
 	if r.ExpYear == 0 {
 		r.wrong("body.expiration_date", "must be MM/YY")
 	}
-	if text := r.externalID.Value; text != nil && (*text == "" || len(*text) > maxKey) {
+	if text := r.externalID.Value; text != nil && (*text == "" || utf8.RuneCountInString(*text) > maxKey) {
 		r.add("body.external_id", "must have 1 to 255 characters")
 	}
 	if text := r.redirectURL.Value; text != nil {
 		if problem := wrongURL(*text); problem != "" {
 			r.add("body.redirect_url", problem)
+		} else if len(*text) > maxURL {
+			r.add("body.redirect_url", "must have at most "+strconv.Itoa(maxURL)+" characters")
 		}
 	}
 	if text := r.externalID.or(""); domain.ContainsPAN(text) {
@@ -131,7 +142,6 @@ func (r *rawCard) check(to *faults) {
 	if code := r.SecurityCode; code != nil && (len(code) < 3 || len(code) > 4 || !digitsOnly(code)) {
 		r.add("body.security_code", "must have 3 or 4 digits")
 	}
-	to.list, to.pan = append(to.list, r.list...), to.pan || r.pan
 }
 
 // wrong says what a member must be, unless its reading has found a fault: what was

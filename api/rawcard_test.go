@@ -25,14 +25,17 @@ func TestARawCardsBodyIsReadStrictly(t *testing.T) {
 		status int
 		code   domain.Code
 	}{
-		``:     {400, "body.malformed"},
-		`[]`:   {400, "body.malformed"},
-		`null`: {400, "body.malformed"},
-		`{`:    {400, "body.malformed"},
+		``:  {400, "body.malformed"},
+		`{`: {400, "body.malformed"},
 		`{"number":"4111111111111111","expiration_date":"12/34"`:                                   {400, "body.malformed"},
 		`{"number":"4111111111111111" "expiration_date":"12/34"}`:                                  {400, "body.malformed"},
 		`{"number":"4111111111111111","expiration_date":"12/34"}x`:                                 {400, "body.malformed"},
-		`{"number":"4111111111111111","expiration_date":"12/34","x":{}}`:                           {400, "body.malformed"},
+		`{"number":"4111111111111111","expiration_date":"12/34","x":{"a":1,"\u0061":2}}`:           {400, "body.malformed"},
+		`{"number":"4111111111111111","expiration_date":"12/34","x":"\ud800"}`:                     {400, "body.malformed"},
+		`{"number":"4111111111111111","expiration_date":"12/34","x":[1,]}`:                         {400, "body.malformed"},
+		`{"number":"4111111111111111","expiration_date":"12/34","x":01}`:                           {400, "body.malformed"},
+		`{"number":"4111111111111111","\u006eumber":"4111111111111111"}`:                           {400, "body.malformed"},
+		`{"x":` + strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth) + `}`:              {400, "body.malformed"},
 		"{\"number\":\"4111111111111111\",\"expiration_date\":\"12/34\",\"external_id\":\"\xff\"}": {400, "body.malformed"},
 		`{"number":"4111111111111111","expiration_date":"12/34","number":"4111111111111111"}`:      {400, "body.malformed"},
 		`{}`:                            {422, "validation.failed"},
@@ -91,18 +94,21 @@ func TestOfARawCardNothingSecretIsInTheLog(t *testing.T) {
 }
 
 func FuzzRawCard(f *testing.F) {
-	for _, seed := range []string{`{"number":"4111111111111111","expiration_date":"12/34","set_as_default":true}`, `{"number":"4111111111111111","expiration_date":"12/34","external_id":"\u00e4"}`, `{"number"`, `{"x":tru`, `{,}`} {
+	for _, seed := range []string{`{"number":"4111111111111111","expiration_date":"12/34","set_as_default":true}`, `{"number":"4111111111111111","expiration_date":"12/34","external_id":"\u00e4"}`, `{"number"`, `{"x":tru`, `{,}`, `[[1,{"a":"\ud83d\ude00","\u0061":1e400}],"x"]`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
+		sent := string(body)
 		card, err := parseRawCard(body)
-		if err != nil {
-			return
+		if _, strict := parseStrict(body); (strict != nil) != (err != nil) {
+			t.Fatalf("%q: %v, and as any other body %v", body, err, strict)
 		}
-		var wrong faults
-		card.check(&wrong)
-		if _, strict := parseStrict(body); strict != nil && len(wrong.list) == 0 {
-			t.Fatalf("%q is taken, and is not JSON: %v", body, strict)
+		if err == nil {
+			var wrong faults
+			card.check(&wrong)
+		}
+		if sent != string(body) {
+			t.Fatalf("%q was changed to %q", sent, body)
 		}
 	})
 }
@@ -115,15 +121,30 @@ func TestAFaultOfARawCardIsNamedOnce(t *testing.T) {
 		`{"expiration_date":"12/34"}`:             "body.number",
 		`{"number":null,"expiration_date":null}`:  "body.number body.expiration_date",
 		`{"number":true,"expiration_date":false}`: "body.number body.expiration_date",
-		`{"number":"\u0034111111111111111","expiration_date":"1\u0032/34"}`:                                "body.number body.expiration_date",
-		`{"number":"41","expiration_date":"1234"}`:                                                         "body.expiration_date body.number",
-		`{"number":"4111111111111111","expiration_date":"12/34","set_as_default":"x","security_code":"1"}`: "body.set_as_default body.security_code",
-		`{"number":"4111111111111111","expiration_date":"12/34","x":null,"y":true,"z":""}`:                 "body",
+		`[]`:                 "body",
+		`null`:               "body",
+		`"4111111111111111"`: "body",
+		`4111111111111111`:   "body",
+		`{"number":4111111111111111,"expiration_date":["12/34"],"security_code":1e400,"external_id":{"number":"4111111111111111"},"set_as_default":0,"redirect_url":[{}]}`: "body.number body.expiration_date body.security_code body.external_id body.set_as_default body.redirect_url",
+		`{"number":"4111111111111111","expiration_date":"12/34","x":{"a":[4111111111111111]}}`:                                                                             "body",
+		`{"number":"4111111111111111","expiration_date":"12/34","redirect_url":"https://a.example/` + strings.Repeat("x", maxURL) + `"}`:                                   "body.redirect_url",
+		`{"number":"\u0034111111111111111","expiration_date":"1\u0032/34"}`:                                                                                                "body.number body.expiration_date",
+		`{"number":"41","expiration_date":"1234"}`:                                                                                                                         "body.expiration_date body.number",
+		`{"number":"4111111111111111","expiration_date":"12/34","set_as_default":"x","security_code":"1"}`:                                                                 "body.set_as_default body.security_code",
+		`{"number":"4111111111111111","expiration_date":"12/34","x":null,"y":true,"z":""}`:                                                                                 "body",
 	} {
 		a := b.do("POST", rawCardPath, body)
 		b.refused(422, "validation.failed", a)
 		if got := placesOf(t, a); got != want {
 			t.Errorf("%s: faults at %s, want %s", body, got, want)
 		}
+		if strings.Contains(a.body+b.log.String(), "411111") {
+			t.Errorf("%s: the number is shown: %s", body, a.body)
+		}
+	}
+	a := b.do("POST", strings.Replace(rawCardPath, "cus_1", "cus%201", 1), `{"number":1}`, "Actor: "+strings.Repeat("x", maxActor+1))
+	b.refused(422, "validation.failed", a)
+	if got, want := placesOf(t, a), "path.customer_id header.Actor body.number body.expiration_date"; got != want {
+		t.Errorf("faults at %s, want %s", got, want)
 	}
 }

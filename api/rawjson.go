@@ -2,160 +2,240 @@ package api
 
 import (
 	"bytes"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/pmledger/pmledger/domain"
 )
 
 // parseRawCard reads the JSON of a card in place: the digits are never copied out
-// of the buffer, and no parser that keeps copies sees them. It takes one flat
-// object with the members of RawCardRequest. What is not JSON is refused with
-// body.malformed, everything else becomes a fault of the card.
+// of the buffer, and no parser that keeps copies sees them. What is not JSON, as
+// parseStrict takes it, is refused with body.malformed; everything else that is not
+// RawCardRequest becomes a fault of the card.
 func parseRawCard(body []byte) (*rawCard, error) {
-	p := rawParser{text: body}
+	p := rawParser{parser{text: body}}
 	r := &rawCard{}
-	if !utf8.Valid(body) {
-		return nil, p.malformed("it is not UTF-8")
-	}
-	p.space()
-	if !p.take('{') {
-		return nil, p.malformed("it is not an object")
-	}
-	seen := map[string]bool{}
-	p.space()
-	for first := true; !p.take('}'); first = false {
-		if !first && !p.take(',') {
-			return nil, p.malformed("a comma or the end of an object is missing")
-		}
-		p.space()
-		name, plain, err := p.string()
-		if err != nil {
-			return nil, err
-		}
-		p.space()
-		if !p.take(':') {
-			return nil, p.malformed("a colon is missing")
-		}
-		p.space()
-		member := rawMember(name, plain)
-		if member != "" && seen[member] {
-			return nil, p.malformed("a name stands twice in one object")
-		}
-		seen[member] = true
-		if err := p.member(r, member); err != nil {
-			return nil, err
-		}
-		p.space()
-	}
-	p.space()
-	if p.at < len(body) {
-		return nil, p.malformed("something follows its end")
-	}
-	for _, name := range []string{"number", "expiration_date"} {
-		if !seen[name] {
-			r.add("body."+name, "is required")
-		}
+	if err := p.body(r); err != nil {
+		return nil, domain.Refuse(codeBodyMalformed, "%s", err.Error())
 	}
 	return r, nil
 }
 
 // rawMember is the name of a member that a card may have, or "".
-func rawMember(name []byte, plain bool) string {
+func rawMember(name []byte) string {
 	for _, known := range [...]string{"number", "expiration_date", "security_code", "external_id", "redirect_url", "set_as_default"} {
-		if plain && string(name) == known {
+		if sameText(name, []byte(known)) {
 			return known
 		}
 	}
 	return ""
 }
 
-type rawParser struct {
-	text []byte
-	at   int
+// rawParser is the strict parser without what copies.
+type rawParser struct{ parser }
+
+// rawText is a value in the buffer. inside is what stands between the quotes of a
+// string, plain that no escape is in it.
+type rawText struct {
+	kind   valueKind
+	inside []byte
+	plain  bool
+	yes    bool // true
 }
 
-func (p *rawParser) malformed(what string) error {
-	return domain.Refuse(codeBodyMalformed, "%s", (&malformedError{what, p.at}).Error())
+func (p *rawParser) body(r *rawCard) error {
+	if !utf8.Valid(p.text) {
+		return p.fault("it is not UTF-8")
+	}
+	seen := map[string]bool{}
+	p.space()
+	v, err := p.value(1, func(name []byte, v rawText) {
+		member := rawMember(name)
+		seen[member] = true
+		r.member(member, v)
+	})
+	if err != nil {
+		return err
+	}
+	p.space()
+	if p.at < len(p.text) {
+		return p.fault("something follows its end")
+	}
+	if v.kind != kindObject {
+		r.otherKind = true
+		r.add("body", "must be an object")
+		return nil
+	}
+	for _, name := range []string{"number", "expiration_date"} {
+		if !seen[name] {
+			r.add("body."+name, "is required")
+		}
+	}
+	return nil
 }
 
-func (p *rawParser) space() {
-	for p.at < len(p.text) && bytes.IndexByte([]byte(" \t\r\n"), p.text[p.at]) >= 0 {
-		p.at++
+// value reads past a value. member is told the members of an object, not those of
+// what is inside it.
+func (p *rawParser) value(depth int, member func(name []byte, v rawText)) (rawText, error) {
+	switch c := p.next(); {
+	case (c == '{' || c == '[') && depth > maxDepth:
+		return rawText{}, p.fault("it is nested too deep")
+	case c == '{':
+		return rawText{kind: kindObject}, p.object(depth, member)
+	case c == '[':
+		return rawText{kind: kindArray}, p.array(depth)
+	case c == '"':
+		inside, plain, err := p.string()
+		return rawText{kind: kindString, inside: inside, plain: plain}, err
+	case c == '-' || c >= '0' && c <= '9':
+		return rawText{kind: kindNumber}, p.number()
+	default:
+		v, err := p.word()
+		return rawText{kind: v.kind, yes: v.text == "true"}, err
 	}
 }
 
-func (p *rawParser) take(c byte) bool {
-	if p.at < len(p.text) && p.text[p.at] == c {
-		p.at++
-		return true
+func (p *rawParser) array(depth int) error {
+	p.at++
+	p.space()
+	for first := true; p.next() != ']'; first = false {
+		if !first {
+			if p.next() != ',' {
+				return p.fault("a comma or the end of an array is missing")
+			}
+			p.at++
+			p.space()
+		}
+		if _, err := p.value(depth+1, nil); err != nil {
+			return err
+		}
+		p.space()
 	}
-	return false
+	p.at++
+	return nil
 }
 
-// word takes a literal such as null.
-func (p *rawParser) word(w string) bool {
-	if bytes.HasPrefix(p.text[p.at:], []byte(w)) {
-		p.at += len(w)
-		return true
+func (p *rawParser) object(depth int, member func(name []byte, v rawText)) error {
+	var names [][]byte
+	p.at++
+	p.space()
+	for first := true; p.next() != '}'; first = false {
+		if !first {
+			if p.next() != ',' {
+				return p.fault("a comma or the end of an object is missing")
+			}
+			p.at++
+			p.space()
+		}
+		name, err := p.name(names)
+		if err != nil {
+			return err
+		}
+		names = append(names, name)
+		p.space()
+		v, err := p.value(depth+1, nil)
+		if err != nil {
+			return err
+		}
+		if member != nil {
+			member(name, v)
+		}
+		p.space()
 	}
-	return false
+	p.at++
+	return nil
+}
+
+// name reads a member's name and its colon, and refuses one that is there already.
+func (p *rawParser) name(before [][]byte) ([]byte, error) {
+	start := p.at
+	if p.next() != '"' {
+		return nil, p.fault("a name is missing")
+	}
+	name, _, err := p.string()
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(before, func(other []byte) bool { return sameText(name, other) }) {
+		p.at = start
+		return nil, p.fault("a name stands twice in one object")
+	}
+	p.space()
+	if p.next() != ':' {
+		return nil, p.fault("a colon is missing")
+	}
+	p.at++
+	return name, nil
 }
 
 // string is what stands between two quotes; plain tells that no escape is in it.
 func (p *rawParser) string() (inside []byte, plain bool, err error) {
-	if !p.take('"') {
-		return nil, false, p.malformed("a string is missing")
-	}
+	p.at++
 	start := p.at
 	plain = true
-	for ; p.at < len(p.text); p.at++ {
+	for p.at < len(p.text) {
 		switch c := p.text[p.at]; {
 		case c == '"':
 			inside = p.text[start:p.at]
 			p.at++
 			return inside, plain, nil
 		case c < ' ':
-			return nil, false, p.malformed("a control character stands in a string")
+			return nil, false, p.fault("a control character stands in a string")
 		case c == '\\':
 			plain = false
+			if _, err := p.escape(); err != nil {
+				return nil, false, err
+			}
+		default:
 			p.at++
 		}
 	}
-	return nil, false, p.malformed("a string has no end")
+	return nil, false, p.fault("a string has no end")
 }
 
-// member reads a member's value. Values are strings without escapes (a card has
-// no use for them), true, false and null; nothing is nested.
-func (p *rawParser) member(r *rawCard, name string) error {
+// sameText tells whether the insides of two strings stand for the same text.
+func sameText(a, b []byte) bool {
+	left, right := parser{text: a}, parser{text: b}
+	for left.at < len(a) && right.at < len(b) {
+		if left.character() != right.character() {
+			return false
+		}
+	}
+	return left.at == len(a) && right.at == len(b)
+}
+
+// character reads on by one in a string that has been read before.
+func (p *parser) character() rune {
+	if p.next() == '\\' {
+		r, _ := p.escape()
+		return r
+	}
+	r, size := utf8.DecodeRune(p.text[p.at:])
+	p.at += size
+	return r
+}
+
+// member takes a member over, or notes what is wrong with its kind. Strings are
+// taken without escapes: a card has no use for them.
+func (r *rawCard) member(name string, v rawText) {
 	location := "body." + name
-	if name == "" {
-		r.add("body", "has a member that is not known here")
-	}
 	switch {
-	case p.word("null"):
-		if name == "number" || name == "expiration_date" || name == "set_as_default" {
-			r.add(location, "must not be null")
+	case name == "":
+		r.add("body", "has a member that is not known here")
+	case v.kind == kindNull && (name == "number" || name == "expiration_date" || name == "set_as_default"):
+		r.add(location, "must not be null")
+	case v.kind == kindNull:
+	case name == "set_as_default":
+		if r.setAsDefault = v.yes; v.kind != kindBool {
+			r.add(location, "must be true or false")
 		}
-		return nil
-	case p.word("true"), p.word("false"):
-		if name != "set_as_default" && name != "" {
-			r.add(location, "must be a string")
-		}
-		r.setAsDefault = p.text[p.at-2] == 'u' // tr-u-e, fal-s-e
-		return nil
-	case p.at >= len(p.text) || p.text[p.at] != '"':
-		return p.malformed("a value is missing, or is neither a string nor true, false or null")
-	}
-	inside, plain, err := p.string()
-	if err != nil || name == "" {
-		return err
-	}
-	if !plain {
+	case v.kind != kindString:
+		r.add(location, "must be a string")
+	case !v.plain:
 		r.add(location, "must be written without escapes")
-		return nil
+	default:
+		r.set(name, v.inside)
 	}
-	r.set(name, inside)
-	return nil
 }
 
 // set takes a member over. Digits stay where they are; the rest becomes text.
@@ -167,8 +247,6 @@ func (r *rawCard) set(name string, inside []byte) {
 		r.expiration = inside
 	case "security_code":
 		r.SecurityCode = inside
-	case "set_as_default":
-		r.add("body.set_as_default", "must be true or false")
 	case "external_id":
 		text := string(inside)
 		r.externalID.Value = &text

@@ -281,11 +281,14 @@ func queryEnum[T ~string](c *call, name string, known []T) T {
 	return text
 }
 
-// queryText reads a parameter of free text: 1 to 255 characters.
+// maxQueryText is the length of a parameter of free text in characters.
+const maxQueryText = 255
+
+// queryText reads a parameter of free text: 1 to maxQueryText characters.
 func (c *call) queryText(name string) string {
 	text := c.query.Get(name)
-	if n := utf8.RuneCountInString(text); c.query.Has(name) && (n == 0 || n > 255) {
-		c.add("query."+name, "must have 1 to 255 characters")
+	if n := utf8.RuneCountInString(text); c.query.Has(name) && (n == 0 || n > maxQueryText) {
+		c.add("query."+name, "must have 1 to "+strconv.Itoa(maxQueryText)+" characters")
 	}
 	return text
 }

@@ -15,15 +15,15 @@ import (
 
 // SetupIntentRequest begins collecting a payment method.
 type SetupIntentRequest struct {
-	CustomerID   string               `json:"customer_id" pattern:"^[A-Za-z0-9_.:@-]{1,128}$" patternDescription:"1 to 128 characters of A-Z a-z 0-9 _ . : @ -" example:"cus_1"`
+	CustomerID   string               `json:"customer_id" pattern:"^[A-Za-z0-9_.:@-]{1,128}$" patternDescription:"1 to 128 characters of A-Z a-z 0-9 _ . : @ -" example:"cus_1" doc:"Not . or .."`
 	Type         *domain.Type         `json:"type,omitempty" enum:"card,bank_account,direct_debit,paypal,wallet,twint,other" doc:"Left out: any"`
 	Usage        *string              `json:"usage,omitempty" enum:"on_session,off_session" doc:"off_session when left out"`
 	Provider     *string              `json:"provider,omitempty" minLength:"1" maxLength:"64" doc:"Name of a configured gateway; the default one when left out"`
 	Token        *string              `json:"token,omitempty" minLength:"1" maxLength:"255" pattern:"^[!-~]+$" patternDescription:"printable ASCII without spaces" example:"tok_visa" doc:"The gateway's token, when it is known already; never a card number"`
 	Confirm      *bool                `json:"confirm,omitempty" doc:"Ask the gateway about the token at once"`
-	RedirectURL  orNull[string]       `json:"redirect_url,omitzero" format:"uri" maxLength:"2048" doc:"Where the buyer returns to after an approval; https, on an allowed host of the organization"`
+	RedirectURL  orNull[string]       `json:"redirect_url,omitzero" format:"uri" maxLength:"2048" doc:"Where the buyer returns to after an approval; https, without user and fragment, on an allowed host of the organization"`
 	SetAsDefault *bool                `json:"set_as_default,omitempty" doc:"Make the payment method the customer's default"`
-	Metadata     orNull[metadataBody] `json:"metadata,omitzero" doc:"Up to 50 keys of 1 to 40 characters, values of up to 500"`
+	Metadata     orNull[metadataBody] `json:"metadata,omitzero" doc:"Up to 50 keys of 1 to 40 characters without control characters, values of up to 500"`
 }
 
 // ConfirmSetupRequest asks the gateway about a token.
@@ -145,9 +145,9 @@ func (c *call) renderIntent(s *domain.SetupIntent) []byte {
 }
 
 // checkRedirect: when the organization names the hosts it returns buyers to, no
-// other is taken.
+// other is taken. What is no URL is a fault already.
 func (c *call) checkRedirect(to orNull[string]) error {
-	if to.Value == nil {
+	if to.Value == nil || wrongURL(*to.Value) != "" {
 		return nil
 	}
 	organization, err := c.organization(c.request.Context())

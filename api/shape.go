@@ -112,7 +112,7 @@ func (sh *shape) parts(registry huma.Registry, s *huma.Schema) (err error) {
 		if sh.extra, err = newShape(registry, extra); err != nil {
 			return err
 		}
-		sh.names = metadataNames
+		sh.names = extraNames
 	}
 	sh.members = make(map[string]*shape, len(s.Properties))
 	for name, property := range s.Properties {
@@ -123,8 +123,12 @@ func (sh *shape) parts(registry huma.Registry, s *huma.Schema) (err error) {
 	return nil
 }
 
-// metadataNames are the names that members without a schema of their own may have.
-var metadataNames = regexp.MustCompile(`^[^\x00-\x1f\x7f]{1,40}$`)
+// extraNames are the names that members without a schema of their own may have,
+// apart from their length.
+var extraNames = regexp.MustCompile(plainText)
+
+// plainText is the pattern of a text without control characters.
+const plainText = `^[^\x00-\x1f\x7f]*$`
 
 // faults gathers what is wrong with a request.
 type faults struct {
@@ -181,7 +185,7 @@ func (f *faults) err() error {
 type place struct {
 	parent *place
 	name   string
-	index  int
+	index  int // in an array, from 1; 0 for a member of an object
 }
 
 var shownName = regexp.MustCompile(`^[A-Za-z0-9_.:@-]{1,40}$`)
@@ -192,8 +196,8 @@ func (p *place) String() string {
 	switch {
 	case p.parent == nil:
 		return p.name
-	case p.name == "":
-		return p.parent.String() + "[" + strconv.Itoa(p.index) + "]"
+	case p.index > 0:
+		return p.parent.String() + "[" + strconv.Itoa(p.index-1) + "]"
 	case !shownName.MatchString(p.name) || domain.ContainsPANInNumberField(p.name):
 		return p.parent.String()
 	default:
@@ -210,9 +214,9 @@ func screenAll(v *value, at *place, f *faults) {
 		}
 	case kindArray, kindObject:
 		for i := range v.items {
-			inner := place{parent: at, index: i}
+			inner := place{parent: at, index: i + 1}
 			if v.kind == kindObject {
-				inner.name = v.names[i]
+				inner.name, inner.index = v.names[i], 0
 				if !planted.UnscreenedNames.Here() && domain.ContainsPAN(inner.name) {
 					f.addPAN(at.String())
 				}
@@ -309,7 +313,7 @@ func (sh *shape) checkArray(v *value, at *place, f *faults) {
 		seen = make(map[string]bool, len(v.items))
 	}
 	for i := range v.items {
-		inner, before := place{parent: at, index: i}, len(f.list)
+		inner, before := place{parent: at, index: i + 1}, len(f.list)
 		sh.items.check(&v.items[i], &inner, f)
 		if !sh.unique || len(f.list) > before {
 			continue // what is wrong by itself is not compared
@@ -344,8 +348,10 @@ func (sh *shape) checkObject(v *value, at *place, f *faults) {
 			member.check(&v.items[i], &inner, f)
 		case sh.extra == nil:
 			f.add(inner.String(), "is not known here")
+		case name == "" || utf8.RuneCountInString(name) > domain.MaxMetadataKeyLength:
+			f.add(at.String(), fmt.Sprintf("a key must have 1 to %d characters", domain.MaxMetadataKeyLength))
 		case !sh.names.MatchString(name):
-			f.add(at.String(), "a key must have 1 to 40 characters")
+			f.add(at.String(), "a key must have no control characters")
 		default:
 			sh.extra.check(&v.items[i], &inner, f)
 		}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -54,8 +53,8 @@ func (e *malformedError) Error() string {
 
 // parseStrict reads one JSON value (RFC 8259) and nothing after it. It refuses
 // what other parsers let pass: text that is not UTF-8, a lone surrogate, a name
-// that stands twice in one object, more than maxDepth levels, numbers beyond
-// float64. Errors are *malformedError.
+// that stands twice in one object, more than maxDepth levels. A number is kept as it
+// is written, however large. Errors are *malformedError.
 func parseStrict(text []byte) (value, error) {
 	if !utf8.Valid(text) {
 		return value{}, &malformedError{"it is not UTF-8", 0}
@@ -113,7 +112,9 @@ func (p *parser) value(depth int) (value, error) {
 		text, err := p.string()
 		return value{kind: kindString, text: text}, err
 	case c == '-' || c >= '0' && c <= '9':
-		return p.number()
+		start := p.at
+		err := p.number()
+		return value{kind: kindNumber, text: string(p.text[start:p.at])}, err
 	default:
 		return p.word()
 	}
@@ -233,20 +234,20 @@ func (p *parser) name(v *value, seen *map[string]struct{}) (string, error) {
 	return name, nil
 }
 
-func (p *parser) number() (value, error) {
-	start := p.at
+// number reads past a number.
+func (p *parser) number() error {
 	if p.next() == '-' {
 		p.at++
 	}
 	if p.next() == '0' {
 		p.at++
 	} else if !p.digits() {
-		return value{}, p.fault("a digit is missing")
+		return p.fault("a digit is missing")
 	}
 	if p.next() == '.' {
 		p.at++
 		if !p.digits() {
-			return value{}, p.fault("a digit is missing")
+			return p.fault("a digit is missing")
 		}
 	}
 	if c := p.next(); c == 'e' || c == 'E' {
@@ -255,15 +256,10 @@ func (p *parser) number() (value, error) {
 			p.at++
 		}
 		if !p.digits() {
-			return value{}, p.fault("a digit is missing")
+			return p.fault("a digit is missing")
 		}
 	}
-	literal := string(p.text[start:p.at])
-	if f, err := strconv.ParseFloat(literal, 64); err != nil || math.IsInf(f, 0) {
-		p.at = start
-		return value{}, p.fault("a number is out of range")
-	}
-	return value{kind: kindNumber, text: literal}, nil
+	return nil
 }
 
 // digits reads one or more digits.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"reflect"
 	"strconv"
@@ -40,7 +41,6 @@ func TestStrictParserRefusesWhatIsNotJSON(t *testing.T) {
 		"no fraction":             `1.`,
 		"no exponent":             `1e`,
 		"hex":                     `0x1`,
-		"huge":                    `1e400`,
 		"NaN":                     `NaN`,
 		"capital":                 `True`,
 		"open object":             `{"a":1`,
@@ -67,7 +67,7 @@ func manyMembers(n int) string {
 
 func TestStrictParserReadsJSON(t *testing.T) {
 	for _, text := range []string{
-		`null`, `true`, `false`, `0`, `-0`, `-1.5e+10`, `""`, `"\u00e4\ud83d\ude00\/\b\f\n\r\t\"\\"`, `"ä😀"`, `[]`, `{}`,
+		`null`, `true`, `false`, `0`, `-0`, `-1.5e+10`, `1e400`, `""`, `"\u00e4\ud83d\ude00\/\b\f\n\r\t\"\\"`, `"ä😀"`, `[]`, `{}`,
 		" [ 1 , { \"a\" : [ ] } ]\r\n", `{"a":{"b":[1,"2",null,true]},"A":1}`, manyMembers(300) + "}",
 		strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth),
 	} {
@@ -77,7 +77,7 @@ func TestStrictParserReadsJSON(t *testing.T) {
 			continue
 		}
 		var want any
-		if err := json.Unmarshal([]byte(text), &want); err != nil {
+		if err := unmarshal([]byte(text), &want); err != nil {
 			t.Fatal(err)
 		}
 		if got := plain(&v); !reflect.DeepEqual(got, want) {
@@ -86,7 +86,14 @@ func TestStrictParserReadsJSON(t *testing.T) {
 	}
 }
 
-// plain is a value as encoding/json reads it.
+// unmarshal keeps numbers as they are written.
+func unmarshal(text []byte, to any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	return d.Decode(to)
+}
+
+// plain is a value as unmarshal reads it.
 func plain(v *value) any {
 	switch v.kind {
 	case kindNull:
@@ -94,8 +101,7 @@ func plain(v *value) any {
 	case kindBool:
 		return v.text == "true"
 	case kindNumber:
-		f, _ := strconv.ParseFloat(v.text, 64)
-		return f
+		return json.Number(v.text)
 	case kindString:
 		return v.text
 	case kindArray:
@@ -125,7 +131,7 @@ func FuzzStrictParser(f *testing.F) {
 			return
 		}
 		var want any
-		if err := json.Unmarshal(text, &want); err != nil {
+		if err := unmarshal(text, &want); err != nil {
 			t.Fatalf("%q was taken, and encoding/json says %v", text, err)
 		}
 		if got := plain(&v); !reflect.DeepEqual(got, want) {

@@ -10,7 +10,7 @@ import (
 
 // SubscriptionRequest says what a subscription uses.
 type SubscriptionRequest struct {
-	CustomerID string                  `json:"customer_id" pattern:"^[A-Za-z0-9_.:@-]{1,128}$" patternDescription:"1 to 128 characters of A-Z a-z 0-9 _ . : @ -" example:"cus_1" doc:"Fixed by the first call"`
+	CustomerID string                  `json:"customer_id" pattern:"^[A-Za-z0-9_.:@-]{1,128}$" patternDescription:"1 to 128 characters of A-Z a-z 0-9 _ . : @ -" example:"cus_1" doc:"Not . or .. Fixed by the first call"`
 	Status     string                  `json:"status" pattern:"^[a-z][a-z_]{0,39}$" patternDescription:"a lower-case name such as active" example:"active" doc:"active, trialing and past_due keep the payment method from being detached"`
 	MethodID   orNull[domain.MethodID] `json:"default_payment_method_id,omitzero" pattern:"^pm_[0-9a-f]{32}$" patternDescription:"the id of a payment method" doc:"null or left out: the customer's default"`
 }

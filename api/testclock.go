@@ -9,7 +9,7 @@ import (
 
 // TestClockRequest sets the time of a test organization.
 type TestClockRequest struct {
-	Now time.Time `json:"now" example:"2031-12-15T00:00:00Z" doc:"Not earlier than the organization's present time"`
+	Now time.Time `json:"now" example:"2031-12-15T00:00:00Z" doc:"Not earlier than the organization's present time, and not later than 9000-01-01T00:00:00Z"`
 }
 
 // TestClock is the time of a test organization.

@@ -29,9 +29,10 @@ func CardExpiry(year, month int, zone *time.Location) time.Time {
 	}
 }
 
-// expiryOfFacts is when an instrument expires, or zero when it does not.
+// expiryOfFacts is when an instrument expires, or zero when it does not: before
+// LastClock, or never.
 func expiryOfFacts(f Facts, zone *time.Location) time.Time {
-	if f.Card == nil || f.Card.ExpYear < 1 || f.Card.ExpMonth < 1 || f.Card.ExpMonth > 12 {
+	if f.Card == nil || f.Card.ExpYear < 1 || f.Card.ExpYear >= LastClock.Year() || f.Card.ExpMonth < 1 || f.Card.ExpMonth > 12 {
 		return time.Time{}
 	}
 	return CardExpiry(f.Card.ExpYear, f.Card.ExpMonth, zone)

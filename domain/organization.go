@@ -220,8 +220,12 @@ func (s Settings) equal(t Settings) bool {
 		slices.Equal(s.ExpiryWindowsDays, t.ExpiryWindowsDays) && slices.Equal(s.RedirectHosts, t.RedirectHosts)
 }
 
+// LastClock is how far a test clock goes: what is derived from its time (expiries,
+// mandates, notices) stays far from the year 9999, the last that RFC 3339 can write.
+var LastClock = time.Date(9000, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // setClock refuses with forbidden (a live organization) and validation.failed
-// (time does not go back).
+// (time does not go back, nor beyond LastClock).
 func (o *Organization) setClock(to, now time.Time) ([]Event, error) {
 	present := o.Clock
 	if present.IsZero() {
@@ -232,6 +236,8 @@ func (o *Organization) setClock(to, now time.Time) ([]Event, error) {
 		return nil, Refuse(CodeForbidden, "the test clock works in test organizations only")
 	case to.Before(present):
 		return nil, invalid("body.now", "must not lie before the clock's present time")
+	case to.After(LastClock):
+		return nil, invalid("body.now", "must not lie after "+LastClock.Format(time.RFC3339))
 	case to.Equal(o.Clock):
 		return nil, nil
 	default:
