@@ -9,19 +9,33 @@ import (
 // in one body.
 var memberNames = [][]string{{"token", "provider_id", "number"}, {"set_as_default", "is_default"}}
 
-// located names the place of a fault as the request does. Who finds a fault, the
-// domain or a gateway, names the member that most calls have for it: this caller
-// may have written another name, and a call without such a member is about what
-// its path names.
+// requestParts are what the places in a request begin with.
+var requestParts = []string{"body", "header", "path", "query"}
+
+// outermost is the first name of a place: card of card.exp_month.
+func outermost(place string) string {
+	if end := strings.IndexAny(place, ".["); end >= 0 {
+		return place[:end]
+	}
+	return place
+}
+
+// located names the place of a fault as the request does. The domain and gateways
+// name the member of a command, as most calls write it: it may be a parameter of the
+// query, this caller may have written another name, and a call without such a member
+// is about what its path names.
 func (c *call) located(location string) string {
+	if !slices.Contains(requestParts, outermost(location)) {
+		if slices.ContainsFunc(c.parameters, func(p parameter) bool { return p.name == location }) {
+			return "query." + location
+		}
+		location = "body." + location
+	}
 	at, inBody := strings.CutPrefix(location, "body.")
 	if !inBody || c.wrote(at) {
 		return location
 	}
-	member := at
-	if end := strings.IndexAny(at, ".["); end >= 0 {
-		member = at[:end]
-	}
+	member := outermost(at)
 	names := []string{member}
 	for _, same := range memberNames {
 		if slices.Contains(same, member) {

@@ -74,10 +74,10 @@ func (c *Customer) checkAttach(cmd AttachMethod) error {
 	}
 	var faults []Fault
 	if cmd.Type != cmd.Facts.Type {
-		faults = append(faults, fault("body.type", "the token stands for a "+string(cmd.Facts.Type)))
+		faults = append(faults, fault("type", "the token stands for a "+string(cmd.Facts.Type)))
 	}
 	if cmd.SetAsDefault && c.ID == "" {
-		faults = append(faults, fault("body.set_as_default", "needs a customer"))
+		faults = append(faults, fault("set_as_default", "needs a customer"))
 	}
 	return refuseFaults(append(faults, metadataFaults(cmd.Personal.Metadata)...))
 }

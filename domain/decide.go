@@ -33,15 +33,6 @@ func (c *Customer) Decide(cmd Command, now time.Time) ([]Event, error) {
 		return c.setSubscription(cmd)
 	case DeleteSubscription:
 		return c.deleteSubscription(cmd)
-	default:
-		return c.decideInstrument(cmd, now)
-	}
-}
-
-// decideInstrument answers commands about what stands behind a method: the
-// gateway's word, verification, replacement.
-func (c *Customer) decideInstrument(cmd Command, now time.Time) ([]Event, error) {
-	switch cmd := cmd.(type) {
 	case SyncMethod:
 		return c.sync(cmd, now)
 	case FailMethod:
@@ -72,14 +63,6 @@ func (c *Customer) decideInstrument(cmd Command, now time.Time) ([]Event, error)
 		return c.replaceInstrument(cmd, now)
 	case ReplaceWith:
 		return c.replaceWith(cmd)
-	default:
-		return c.decideSetup(cmd, now)
-	}
-}
-
-// decideSetup answers commands about setup intents.
-func (c *Customer) decideSetup(cmd Command, now time.Time) ([]Event, error) {
-	switch cmd := cmd.(type) {
 	case CreateSetupIntent:
 		return c.createSetupIntent(cmd, now)
 	case ConfirmSetupIntent:
@@ -136,7 +119,7 @@ func duplicateRefusal(e DuplicateDetected) error {
 // command is done.
 func (c *Customer) makeDefault(m *Method, status Status, cause DefaultCause) ([]Event, error) {
 	if c.ID == "" {
-		return nil, invalid("body.is_default", "needs a customer; this payment method has none")
+		return nil, invalid("is_default", "needs a customer; this payment method has none")
 	}
 	if c.Default == m.ID {
 		return nil, nil
@@ -261,13 +244,13 @@ func metadataFaults(metadata map[string]string) []Fault {
 	}
 	var faults []Fault
 	if len(metadata) > MaxMetadataKeys {
-		faults = append(faults, fault("body.metadata", fmt.Sprintf("would have %d keys; at most %d are kept", len(metadata), MaxMetadataKeys)))
+		faults = append(faults, fault("metadata", fmt.Sprintf("would have %d keys; at most %d are kept", len(metadata), MaxMetadataKeys)))
 	}
 	if longKey {
-		faults = append(faults, fault("body.metadata", fmt.Sprintf("has a key that is empty or longer than %d characters", MaxMetadataKeyLength)))
+		faults = append(faults, fault("metadata", fmt.Sprintf("has a key that is empty or longer than %d characters", MaxMetadataKeyLength)))
 	}
 	if longValue {
-		faults = append(faults, fault("body.metadata", fmt.Sprintf("has a value longer than %d characters", MaxMetadataValueLength)))
+		faults = append(faults, fault("metadata", fmt.Sprintf("has a value longer than %d characters", MaxMetadataValueLength)))
 	}
 	return faults
 }
@@ -319,7 +302,7 @@ func (c *Customer) detach(cmd DetachMethod) ([]Event, error) {
 	case cmd.Promote != "":
 		next, ok := c.Methods[cmd.Promote]
 		if !ok || !next.Attached() || next.ID == m.ID {
-			return nil, invalid("query.promote", "must name another attached payment method of this customer")
+			return nil, invalid("promote", "must name another attached payment method of this customer")
 		}
 		promoted, err := c.makeDefault(next, next.Status, CausePromoted)
 		if err != nil {

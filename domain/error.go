@@ -41,9 +41,10 @@ const (
 	CodeVerificationNotPending Code = "verification.not_pending"
 )
 
-// Fault is one thing wrong with a request: where (a JSON path such as
-// body.card.exp_month, a query parameter, a header), what, and its own code.
-// A fault never carries the value it complains about.
+// Fault is one thing wrong with a request: where, what, and its own code. Here and
+// at gateways Location is the name of what the command got wrong (token, metadata);
+// the API makes the place in the request of it (body.token). A fault never carries
+// the value it complains about.
 type Fault struct {
 	Location string `json:"location"`
 	Message  string `json:"message"`
@@ -92,10 +93,10 @@ func refuseFaults(faults []Fault) error {
 	return &Error{Code: CodeValidationFailed, Message: "the request is not valid", Faults: faults}
 }
 
-func fault(location, message string) Fault {
-	return Fault{Location: location, Message: message, Code: CodeValidationFailed}
+func fault(member, message string) Fault {
+	return Fault{Location: member, Message: message, Code: CodeValidationFailed}
 }
 
-func invalid(location, message string) error {
-	return refuseFaults([]Fault{fault(location, message)})
+func invalid(member, message string) error {
+	return refuseFaults([]Fault{fault(member, message)})
 }

@@ -92,8 +92,8 @@ func TestALabelIsWhatPeopleKnowAMethodBy(t *testing.T) {
 }
 
 func TestARefusalNamesEveryFaultAndItsCode(t *testing.T) {
-	err := refuseFaults([]Fault{fault("body.a", "is wrong"), fault("body.b", "is too")})
-	if got, want := err.Error(), "validation.failed: body.a: is wrong; body.b: is too"; got != want {
+	err := refuseFaults([]Fault{fault("a", "is wrong"), fault("b", "is too")})
+	if got, want := err.Error(), "validation.failed: a: is wrong; b: is too"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	if refuseFaults(nil) != nil {

@@ -197,20 +197,20 @@ const (
 func (u UpdateSettings) faults() []Fault {
 	var faults []Fault
 	if p := u.DefaultPolicy; p != nil && *p != DefaultFirst && *p != DefaultExplicit && *p != DefaultLatest {
-		faults = append(faults, fault("body.default_policy", "must be first, explicit or latest"))
+		faults = append(faults, fault("default_policy", "must be first, explicit or latest"))
 	}
 	if p := u.DuplicatePolicy; p != nil && *p != DuplicateReturnExisting && *p != DuplicateReject && *p != DuplicateAllow {
-		faults = append(faults, fault("body.duplicate_policy", "must be return_existing, reject or allow"))
+		faults = append(faults, fault("duplicate_policy", "must be return_existing, reject or allow"))
 	}
 	outside := func(days int) bool { return days < 1 || days > MaxExpiryWindowDays }
 	if len(u.ExpiryWindowsDays) > MaxExpiryWindows || slices.ContainsFunc(u.ExpiryWindowsDays, outside) {
-		faults = append(faults, fault("body.expiry_windows_days", fmt.Sprintf("must be at most %d numbers from 1 to %d", MaxExpiryWindows, MaxExpiryWindowDays)))
+		faults = append(faults, fault("expiry_windows_days", fmt.Sprintf("must be at most %d numbers from 1 to %d", MaxExpiryWindows, MaxExpiryWindowDays)))
 	}
 	if u.TimeZone != nil && *u.TimeZone == "" {
-		faults = append(faults, fault("body.time_zone", "must be the IANA name of a time zone, such as UTC or Europe/Zurich"))
+		faults = append(faults, fault("time_zone", "must be the IANA name of a time zone, such as UTC or Europe/Zurich"))
 	}
 	if len(u.RedirectHosts) > MaxRedirectHosts || slices.Contains(u.RedirectHosts, "") {
-		faults = append(faults, fault("body.redirect_hosts", fmt.Sprintf("must be at most %d host names", MaxRedirectHosts)))
+		faults = append(faults, fault("redirect_hosts", fmt.Sprintf("must be at most %d host names", MaxRedirectHosts)))
 	}
 	return faults
 }
@@ -235,9 +235,9 @@ func (o *Organization) setClock(to, now time.Time) ([]Event, error) {
 	case o.Mode != ModeTest:
 		return nil, Refuse(CodeForbidden, "the test clock works in test organizations only")
 	case to.Before(present):
-		return nil, invalid("body.now", "must not lie before the clock's present time")
+		return nil, invalid("now", "must not lie before the clock's present time")
 	case to.After(LastClock):
-		return nil, invalid("body.now", "must not lie after "+LastClock.Format(time.RFC3339))
+		return nil, invalid("now", "must not lie after "+LastClock.Format(time.RFC3339))
 	case to.Equal(o.Clock):
 		return nil, nil
 	default:

@@ -14,7 +14,7 @@ func TestTheTestClockEndsBeforeTimesCannotBeWritten(t *testing.T) {
 	}
 	_, err := o.Decide(SetTestClock{Now: LastClock.Add(time.Millisecond)}, now)
 	var refusal *Error
-	if !errors.As(err, &refusal) || refusal.Code != CodeValidationFailed || refusal.Faults[0].Location != "body.now" {
+	if !errors.As(err, &refusal) || refusal.Code != CodeValidationFailed || refusal.Faults[0].Location != "now" {
 		t.Fatal(err)
 	}
 }

@@ -214,7 +214,7 @@ func (c *Customer) replaceInstrument(cmd ReplaceInstrument, now time.Time) ([]Ev
 		return nil, err
 	}
 	if cmd.Facts.Type != m.Type {
-		return nil, invalid("body.token", "the token stands for a "+string(cmd.Facts.Type)+", the payment method is a "+string(m.Type))
+		return nil, invalid("token", "the token stands for a "+string(cmd.Facts.Type)+", the payment method is a "+string(m.Type))
 	}
 	if m.has(cmd) {
 		return nil, nil
@@ -253,7 +253,7 @@ func (c *Customer) replaceWith(cmd ReplaceWith) ([]Event, error) {
 	}
 	with, ok := c.Methods[cmd.With]
 	if !ok || !with.Attached() || with.ID == m.ID {
-		return nil, invalid("body.with", "must name another attached payment method of this customer")
+		return nil, invalid("with", "must name another attached payment method of this customer")
 	}
 	if with.Status != StatusActive && with.Status != StatusPending {
 		return nil, Refuse(CodeMethodNotActive, "payment method %s is %s and cannot take over", with.ID, with.Status)

@@ -72,10 +72,10 @@ func (c *Customer) createSetupIntent(cmd CreateSetupIntent, now time.Time) ([]Ev
 	}
 	faults := metadataFaults(cmd.Metadata)
 	if c.ID == "" {
-		faults = append(faults, fault("body.customer_id", "is required"))
+		faults = append(faults, fault("customer_id", "is required"))
 	}
 	if cmd.Confirm && cmd.Token == "" {
-		faults = append(faults, fault("body.token", "is required to confirm"))
+		faults = append(faults, fault("token", "is required to confirm"))
 	}
 	if err := refuseFaults(faults); err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func (c *Customer) confirmSetupIntent(cmd ConfirmSetupIntent, now time.Time) ([]
 		token = s.Token
 	}
 	if token == "" {
-		return nil, invalid("body.token", "is required: the setup intent has none yet")
+		return nil, invalid("token", "is required: the setup intent has none yet")
 	}
 	return []Event{SetupIntentProcessing{SetupIntentID: s.ID, Token: token}}, nil
 }
@@ -248,7 +248,7 @@ func (c *Customer) cancelSetupIntent(cmd CancelSetupIntent) ([]Event, error) {
 		return nil, Refuse(CodeSetupIntentState, "setup intent %s is processing and cannot be canceled", s.ID)
 	}
 	if cmd.Reason != "" && !slices.Contains(CancelReasons, cmd.Reason) {
-		return nil, invalid("body.cancellation_reason", "must be abandoned, requested_by_customer or duplicate")
+		return nil, invalid("cancellation_reason", "must be abandoned, requested_by_customer or duplicate")
 	}
 	return c.setupCanceled(s, cmd.Reason), nil
 }

@@ -87,7 +87,7 @@ func (c *Customer) setSubscription(cmd SetSubscription) ([]Event, error) {
 	if cmd.MethodID != "" {
 		m, ok := c.Methods[cmd.MethodID]
 		if !ok {
-			return nil, invalid("body.default_payment_method_id", "must name a payment method of this customer")
+			return nil, invalid("default_payment_method_id", "must name a payment method of this customer")
 		}
 		if !m.Attached() && (s.Method != m.ID || slices.Contains(activeStatuses, cmd.Status)) {
 			return nil, Refuse(CodeMethodDetached, "payment method %s is detached; a subscription cannot use it", m.ID)

@@ -85,7 +85,7 @@ func Refusal(err error) error {
 	case UnknownToken, Unsupported:
 		return &domain.Error{
 			Code: domain.CodeValidationFailed, Message: "the request is not valid",
-			Faults: []domain.Fault{{Location: "body.token", Message: e.Message, Code: domain.CodeValidationFailed}},
+			Faults: []domain.Fault{{Location: "token", Message: e.Message, Code: domain.CodeValidationFailed}},
 		}
 	case Unavailable:
 		return domain.Refuse(domain.CodeGatewayUnavailable, "%s", e.Message)
