@@ -113,7 +113,7 @@ func panAt(s string, i, shortest int) (end int, ok bool) {
 }
 
 // isPAN tells whether digits (values 0 to 9, 13 to 19 of them) are a card number.
-func isPAN(digits []byte) bool { return issued(digits) && luhn(digits) }
+func isPAN(digits []byte) bool { return issued(digits) && Luhn(digits) }
 
 // issued holds the prefixes and lengths of the card networks: Visa; Mastercard;
 // American Express; Diners Club; JCB; Discover, UnionPay, Maestro and RuPay
@@ -145,10 +145,13 @@ func issued(d []byte) bool {
 	}
 }
 
-func luhn(digits []byte) bool {
+// Luhn tells whether digits pass the check of card numbers. They are values from 0 to
+// 9 or their ASCII characters: both have the value in the low four bits, so that a
+// number need not be copied to be checked.
+func Luhn(digits []byte) bool {
 	sum := 0
 	for i, d := range digits {
-		v := int(d)
+		v := int(d & 0x0f)
 		if (len(digits)-i)%2 == 0 {
 			if v *= 2; v > 9 {
 				v -= 9

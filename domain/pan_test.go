@@ -128,6 +128,24 @@ func TestFindPANNamesThePlaceOfTheNumber(t *testing.T) {
 	}
 }
 
+func TestLuhnTakesValuesAndCharacters(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		characters := []byte(rapid.StringMatching(`[0-9]{1,19}`).Draw(t, "digits"))
+		values := make([]byte, len(characters))
+		for i, c := range characters {
+			values[i] = c - '0'
+		}
+		if Luhn(characters) != Luhn(values) {
+			t.Fatalf("%s: %v as characters, %v as values", characters, Luhn(characters), Luhn(values))
+		}
+	})
+	for number, want := range map[string]bool{"4242424242424242": true, "4242424242424241": false, "79927398713": true, "79927398710": false} {
+		if Luhn([]byte(number)) != want {
+			t.Errorf("%s: %v, want %v", number, !want, want)
+		}
+	}
+}
+
 // randomPAN draws a number that some issuer could have issued.
 func randomPAN(t *rapid.T) string {
 	prefix := rapid.SampledFrom([]string{"4", "51", "55", "2221", "2720", "34", "37", "6011", "644", "65", "62", "3528", "3589", "50", "6759"}).Draw(t, "prefix")
@@ -144,7 +162,7 @@ func randomPAN(t *rapid.T) string {
 		for i := range values {
 			values[i] -= '0'
 		}
-		if luhn(values) {
+		if Luhn(values) {
 			return string(append(digits, check))
 		}
 	}

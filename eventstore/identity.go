@@ -76,12 +76,9 @@ func appendIdentity(ctx context.Context, store Store, e domain.LedgerCreated, no
 	if err != nil {
 		return 0, err
 	}
-	metadata, err := Metadata{
+	metadata := Metadata{
 		Time: now.UTC().Truncate(time.Millisecond), Schema: domain.Schema, Prev: NoPrev, CommandID: e.LedgerID,
 	}.Encode()
-	if err != nil {
-		return 0, err
-	}
 	record := NewRecord{ID: EventID(domain.LedgerStream, e.LedgerID, 0), Type: name, Data: data, Metadata: metadata}
 	return store.Append(ctx, domain.LedgerStream, 0, []NewRecord{record})
 }

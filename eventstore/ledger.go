@@ -230,13 +230,10 @@ func (x *execution) record(e domain.Event, index int, at time.Time, prev string)
 	if err != nil {
 		return NewRecord{}, "", err
 	}
-	metadata, err := Metadata{
+	metadata := Metadata{
 		Time: at, Schema: domain.Schema, Prev: prev, CommandID: x.CommandID, RequestMAC: x.RequestMAC, Actor: x.Actor,
 		Reason: x.Reason, Correlation: x.Correlation, Causation: x.Causation, Traceparent: x.Traceparent,
 	}.Encode()
-	if err != nil {
-		return NewRecord{}, "", err
-	}
 	r := NewRecord{ID: EventID(x.Stream, x.CommandID, index), Type: name, Data: data, Metadata: metadata}
 	version := x.fold.version + uint64(index) + 1
 	return r, LeafHash(x.Stream, version, r.ID, r.Type, r.Metadata, r.Data), nil

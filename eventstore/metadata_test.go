@@ -20,10 +20,7 @@ func TestMetadataAreStoredAsEncodingJSONWould(t *testing.T) {
 			Actor: text.Draw(t, "actor"), Reason: text.Draw(t, "reason"), Correlation: text.Draw(t, "correlation"),
 			Causation: text.Draw(t, "causation"), Traceparent: text.Draw(t, "traceparent"),
 		}
-		got, err := m.Encode()
-		if err != nil {
-			t.Fatal(err)
-		}
+		got := m.Encode()
 		stored := storedMetadata{
 			m.Time.Format(timeForm), strconv.Itoa(m.Schema), m.Prev, m.CommandID, m.RequestMAC, m.Actor, m.Reason,
 			m.Correlation, m.Causation, m.Traceparent,

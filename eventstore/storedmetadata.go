@@ -31,7 +31,7 @@ const metadataSize = 512
 // Encode writes the metadata as it is stored. Every record passes here and most
 // are read back soon, so it is done without reflection; the tests hold it to
 // what encoding/json makes of storedMetadata.
-func (m Metadata) Encode() ([]byte, error) {
+func (m Metadata) Encode() []byte {
 	b := append(make([]byte, 0, metadataSize), `{"time":"`...)
 	b = m.Time.UTC().AppendFormat(b, timeForm)
 	b = append(b, `","schema":"`...)
@@ -47,7 +47,7 @@ func (m Metadata) Encode() ([]byte, error) {
 			b = appendMember(b, o.name, o.value)
 		}
 	}
-	return append(b, '}'), nil
+	return append(b, '}')
 }
 
 func appendMember(b []byte, name, value string) []byte {

@@ -138,11 +138,7 @@ func forged(t *testing.T, log ...forgery) eventstore.Store {
 		if err != nil {
 			t.Fatal(err)
 		}
-		metadata, err := meta.Encode()
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := eventstore.NewRecord{ID: cmp.Or(f.id, eventstore.EventID(stream, f.command, 0)), Type: name, Data: data, Metadata: metadata}
+		r := eventstore.NewRecord{ID: cmp.Or(f.id, eventstore.EventID(stream, f.command, 0)), Type: name, Data: data, Metadata: meta.Encode()}
 		if _, err := store.Append(t.Context(), stream, uint64(i), []eventstore.NewRecord{r}); err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,10 @@
 package gateway
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/pmledger/pmledger/domain"
+)
 
 // Check refuses, as Declined, what cannot be a card: before a provider is asked,
 // and without repeating what it refuses.
@@ -9,7 +13,7 @@ func (c RawCard) Check() error {
 	switch {
 	case len(c.Number) < 13 || len(c.Number) > 19 || !decimal(c.Number):
 		wrong = "the card number must have 13 to 19 digits"
-	case !luhn(c.Number):
+	case !domain.Luhn(c.Number):
 		wrong = "the card number is not valid"
 	case c.ExpMonth < 1 || c.ExpMonth > 12 || c.ExpYear < 2000 || c.ExpYear > 9999:
 		wrong = "the card's expiry is not valid"
@@ -22,17 +26,3 @@ func (c RawCard) Check() error {
 }
 
 func decimal(b []byte) bool { return len(bytes.Trim(b, "0123456789")) == 0 }
-
-func luhn(number []byte) bool {
-	sum := 0
-	for i, c := range number {
-		v := int(c - '0')
-		if (len(number)-i)%2 == 0 {
-			if v *= 2; v > 9 {
-				v -= 9
-			}
-		}
-		sum += v
-	}
-	return sum%10 == 0
-}

@@ -18,7 +18,7 @@ func (w *Worker) Backlog() map[string]Backlog {
 	defer w.mu.Unlock()
 	all := make(map[string]Backlog, len(w.lanes))
 	for provider, l := range w.lanes {
-		b := Backlog{Items: len(l.tasks) + l.running}
+		b := Backlog{Items: len(l.tasks) + l.running + l.left}
 		for _, t := range l.tasks {
 			if t.failures > 0 {
 				b.Failing++

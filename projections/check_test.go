@@ -1,10 +1,14 @@
 package projections_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/pmledger/pmledger/eventstore/disk"
 	"github.com/pmledger/pmledger/eventstore/memory"
 	"github.com/pmledger/pmledger/projections"
 )
@@ -41,5 +45,32 @@ func TestCheckLeavesDamagedViewsAsTheyAre(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(o.Dir, "DAMAGED")); err == nil {
 		t.Error("Check has marked the folder")
+	}
+}
+
+func TestViewsThatAreOpenSaySo(t *testing.T) {
+	store, o := memory.New(), projections.Options{Dir: filepath.Join(t.TempDir(), "views")}
+	v, err := projections.Open(t.Context(), store, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := projections.Open(t.Context(), store, o); !errors.Is(err, disk.ErrLocked) {
+		t.Errorf("opened again: %v", err)
+	}
+	if _, err := projections.Check(t.Context(), store, o); !errors.Is(err, disk.ErrLocked) {
+		t.Errorf("checked: %v", err)
+	}
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := projections.Check(t.Context(), store, o); err != nil {
+		t.Errorf("when they are closed: %v", err)
+	}
+	lock, err := disk.Lock(o.Dir, vfs.Default)
+	if err != nil {
+		t.Fatalf("Check has not let go of them: %v", err)
+	}
+	if err := lock.Close(); err != nil {
+		t.Error(err)
 	}
 }

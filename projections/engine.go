@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
-	"runtime"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/sstable/block"
 
 	"github.com/pmledger/pmledger/eventstore"
+	"github.com/pmledger/pmledger/eventstore/disk"
 )
 
 const (
@@ -83,7 +81,7 @@ func (v *Views) openEngine() error {
 	found, err := v.identity()
 	if err == nil && found != layout {
 		v.log.Warn("the views have the layout of another release and are rebuilt", "found", found, "want", layout)
-		if err := errors.Join(v.db.Close(), fs.RemoveAll(dir)); err != nil {
+		if err := errors.Join(v.closePebble(), fs.RemoveAll(dir)); err != nil {
 			return err
 		}
 		if err := v.openPebble(); err != nil {
@@ -92,14 +90,23 @@ func (v *Views) openEngine() error {
 		_, err = v.identity()
 	}
 	if err != nil {
-		return errors.Join(err, v.db.Close())
+		return errors.Join(err, v.closePebble())
 	}
 	return nil
 }
 
-// openPebble runs in a goroutine of its own because a fatal error in the engine
-// ends the goroutine that met it, see engineLog.
+// openPebble locks the folder and opens the database. That runs in a goroutine of its
+// own because a fatal error in the engine ends the goroutine that met it, see
+// disk.EngineLog.
 func (v *Views) openPebble() (err error) {
+	if !v.o.readOnly {
+		if err := v.o.FS.MkdirAll(v.o.Dir, 0o700); err != nil {
+			return err
+		}
+	}
+	if v.lock, err = disk.Lock(v.o.Dir, v.o.FS); err != nil {
+		return err
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -107,17 +114,27 @@ func (v *Views) openPebble() (err error) {
 	}()
 	<-done
 	if cause := v.fatal.cause(); cause != nil {
-		return cause
+		err = cause
 	}
-	if err != nil && (strings.Contains(err.Error(), "resource temporarily unavailable") || strings.Contains(err.Error(), "lock held by current process")) {
-		return fmt.Errorf("another process has them open; stop that one first: %w", err)
+	if err != nil {
+		err = errors.Join(err, v.lock.Close())
 	}
 	return err
+}
+
+func (v *Views) closePebble() error { return errors.Join(v.db.Close(), v.lock.Close()) }
+
+// cannotWrite is told when the engine cannot go on. The views are disposable, so the
+// process goes on without them.
+func (v *Views) cannotWrite(err error) {
+	v.log.Error("the views cannot be written; restart when the disk is well again", "error", err)
+	v.fatal.set(err)
 }
 
 func (v *Views) engineOptions() *pebble.Options {
 	o := &pebble.Options{
 		FS:                          blobFiles{v.o.FS, v.damage.found},
+		Lock:                        v.lock,
 		FormatMajorVersion:          pebble.FormatNewest,
 		ReadOnly:                    v.o.readOnly,
 		DisableWAL:                  true, // the log is the write-ahead log
@@ -130,7 +147,7 @@ func (v *Views) engineOptions() *pebble.Options {
 		L0CompactionThreshold: 8,
 		L0StopWritesThreshold: 24,
 		LBaseMaxBytes:         512 << 20,
-		Logger:                engineLog{v.log, v.fatal.set},
+		Logger:                disk.EngineLog{Log: v.log, Fatal: v.cannotWrite},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) {
 				v.log.Error("the views' engine met an error and goes on trying", "error", err)
@@ -259,27 +276,4 @@ func (v *Views) belongs(ctx context.Context, name string, mark checkpoint, head 
 		break
 	}
 	return &AheadError{Projection: name, Position: mark.position, Head: head}
-}
-
-// engineLog passes the engine's talk on.
-type engineLog struct {
-	log   *slog.Logger
-	fatal func(error)
-}
-
-func (l engineLog) Infof(format string, args ...any) {
-	l.log.Debug(fmt.Sprintf(format, args...), "from", "pebble")
-}
-
-func (l engineLog) Errorf(format string, args ...any) {
-	l.log.Error(fmt.Sprintf(format, args...), "from", "pebble")
-}
-
-// Fatalf must not return: the engine relies on it. The views are disposable, so
-// the process goes on without them; the goroutine that met the error ends.
-func (l engineLog) Fatalf(format string, args ...any) {
-	err := fmt.Errorf(format, args...)
-	l.log.Error("the views cannot be written; restart when the disk is well again", "error", err)
-	l.fatal(err)
-	runtime.Goexit()
 }

@@ -86,8 +86,8 @@ func othersGoOn(t *testing.T, v *running, l *ledger) {
 		t.Fatal(err)
 	}
 	for bounded := bounded(t); ; {
-		status := v.Status()
-		if status[1].Position == head && status[1].Halted == nil {
+		status := statusOf(t, v.Views, "organizations")
+		if status.Position == head && status.Halted == nil {
 			break
 		}
 		if bounded.Err() != nil {
@@ -98,6 +98,18 @@ func othersGoOn(t *testing.T, v *running, l *ledger) {
 	if _, found := v.Key("k1"); !found {
 		t.Error("the key is not there")
 	}
+}
+
+// statusOf tells how a projection fares.
+func statusOf(t *testing.T, v *projections.Views, name string) projections.Status {
+	t.Helper()
+	for _, s := range v.Status() {
+		if s.Projection == name {
+			return s
+		}
+	}
+	t.Fatalf("there is no projection %s", name)
+	return projections.Status{}
 }
 
 // A record that no release knows where to put may concern every projection.

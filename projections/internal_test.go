@@ -52,8 +52,7 @@ func TestAPanicHaltsItsProjection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &projection{Projector: bomb{}}
-	p.reached(checkpoint{})
+	p := newProjection(bomb{})
 	v.advance(p, []decoded{{Change: Change{Record: eventstore.Record{Position: 7}}, category: "customer"}})
 	if halted := p.halted.Load(); halted == nil || halted.Position != 7 || !strings.Contains(halted.Error(), "boom") {
 		t.Errorf("halted: %v", halted)

@@ -312,10 +312,7 @@ func appendEvents(t testing.TB, store eventstore.Store, stream string, at time.T
 
 func record(t testing.TB, stream string, index int, name string, data []byte, at time.Time) eventstore.NewRecord {
 	t.Helper()
-	metadata, err := eventstore.Metadata{Time: at, Schema: domain.Schema, Prev: eventstore.NoPrev, CommandID: "bulk"}.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
+	metadata := eventstore.Metadata{Time: at, Schema: domain.Schema, Prev: eventstore.NoPrev, CommandID: "bulk"}.Encode()
 	return eventstore.NewRecord{ID: eventstore.EventID(stream, "bulk", index), Type: name, Data: data, Metadata: metadata}
 }
 

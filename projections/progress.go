@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -38,8 +39,8 @@ func (p *progress) wake() {
 
 // publishProgress shows readers and waiters what the projections have reached.
 func (v *Views) publishProgress() {
-	lowest := v.projections[0].mark.Load().position
-	for _, p := range v.projections[1:] {
+	lowest := eventstore.Position(math.MaxUint64)
+	for _, p := range v.projections {
 		lowest = min(lowest, p.mark.Load().position)
 	}
 	v.progress.applied.Store(uint64(lowest))
@@ -95,7 +96,7 @@ func (v *Views) WaitMessages(ctx context.Context, after eventstore.Position) err
 		if v.LastMessage() > after {
 			return nil
 		}
-		if halted := v.projections[0].halted.Load(); halted != nil {
+		if halted := v.customersProjection.halted.Load(); halted != nil {
 			return halted
 		}
 		if err := v.enter(); err != nil {

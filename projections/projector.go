@@ -77,6 +77,12 @@ type projection struct {
 	halted  atomic.Pointer[HaltedError]
 }
 
+func newProjection(p Projector) *projection {
+	made := &projection{Projector: p}
+	made.reached(checkpoint{})
+	return made
+}
+
 func (p *projection) reached(mark checkpoint) { p.mark.Store(&mark) }
 
 // Status tells how each projection fares.

@@ -70,7 +70,7 @@ func TestAfterAPowerCutViewsFallBackAndCatchUp(t *testing.T) {
 		o := options("views")
 		o.FS = clone
 		before := open(t, l.store, o)
-		if at := before.Status()[0].Position; at > 0 && at < v.Position() {
+		if at := statusOf(t, before, "customers").Position; at > 0 && at < v.Position() {
 			behind++
 		}
 		if err := before.Close(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"sync"
 
@@ -99,10 +100,12 @@ type Views struct {
 	customers     *customers
 	organizations *organizations
 	projections   []*projection
-	progress      progress
-	timetable     timetable
-	rows          *commitCache[methodKey, *cachedRow]
-	lists         *commitCache[string, []place] // of customers, by their prefix; nil for a long one
+	// customersProjection is the one among them that drives customers.
+	customersProjection *projection
+	progress            progress
+	timetable           timetable
+	rows                *commitCache[methodKey, *cachedRow]
+	lists               *commitCache[string, []place] // of customers, by their prefix; nil for a long one
 
 	// oneMoment is held shared by who reads several rows that must be of the same
 	// state of the log, and alone while a batch becomes visible.
@@ -112,6 +115,7 @@ type Views struct {
 	// bounded read, Close holds it alone.
 	guard  sync.RWMutex
 	db     *pebble.DB
+	lock   *pebble.Lock // on the folder, while db is open
 	closed bool
 	fatal  fatal
 	damage damage
@@ -164,7 +168,7 @@ func Check(ctx context.Context, store eventstore.Store, o Options) (eventstore.P
 	v := newViews(store, o)
 	v.damage.deal = func(error) {} // whoever opens them marks them
 	defer v.damage.done.Wait()
-	if err := v.openPebble(); errors.Is(err, pebble.ErrDBDoesNotExist) {
+	if err := v.openPebble(); errors.Is(err, pebble.ErrDBDoesNotExist) || errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	} else if err != nil {
 		return 0, err
@@ -177,17 +181,14 @@ func Check(ctx context.Context, store eventstore.Store, o Options) (eventstore.P
 	if moved := (*movedError)(nil); errors.As(err, &moved) {
 		err = nil
 	}
-	return v.Position(), errors.Join(err, v.db.Close())
+	return v.Position(), errors.Join(err, v.closePebble())
 }
 
 func newViews(store eventstore.Store, o Options) *Views {
 	v := &Views{o: o, store: store, log: o.Logger, rows: newCommitCache[methodKey, *cachedRow](o.CachedMethods), lists: newCommitCache[string, []place](max(1, o.CachedMethods/4))}
 	v.customers, v.organizations = newCustomers(v), newOrganizations(v)
-	for _, p := range []Projector{v.customers, v.organizations} {
-		next := &projection{Projector: p}
-		next.reached(checkpoint{})
-		v.projections = append(v.projections, next)
-	}
+	v.customersProjection = newProjection(v.customers)
+	v.projections = []*projection{v.customersProjection, newProjection(v.organizations)}
 	v.damage.deal = v.dealWithDamage
 	return v
 }
@@ -198,7 +199,7 @@ func open(ctx context.Context, store eventstore.Store, o Options) (*Views, error
 		return nil, err
 	}
 	if err := v.load(ctx); err != nil {
-		err = errors.Join(err, v.db.Close())
+		err = errors.Join(err, v.closePebble())
 		v.damage.done.Wait()
 		return nil, err
 	}
@@ -244,7 +245,7 @@ func (v *Views) Close() error {
 		// The engine's state is unknown and its files are rebuildable.
 		return err
 	}
-	return errors.Join(v.saveCheckpoints(), v.db.Flush(), v.db.Close())
+	return errors.Join(v.saveCheckpoints(), v.db.Flush(), v.closePebble())
 }
 
 // enter begins a read. leave must follow when it returns nil.

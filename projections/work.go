@@ -350,8 +350,8 @@ func (t *todo) discard() {
 }
 
 // dueWork reads open items in the order they came, those after a position, at
-// most max; and a few more when one record brought the last and others.
-func (v *Views) dueWork(after eventstore.Position, max int) ([]work, error) {
+// most so many; and a few more when one record brought the last and others.
+func (v *Views) dueWork(after eventstore.Position, most int) ([]work, error) {
 	if err := v.enter(); err != nil {
 		return nil, err
 	}
@@ -368,7 +368,7 @@ func (v *Views) dueWork(after eventstore.Position, max int) ([]work, error) {
 			break
 		}
 		w, err = decodeWork(it.Key(), value)
-		if err != nil || len(out) >= max && w.position != out[len(out)-1].position {
+		if err != nil || len(out) >= most && w.position != out[len(out)-1].position {
 			break
 		}
 		out = append(out, w)

@@ -57,10 +57,15 @@ const (
 type Worker struct {
 	o WorkerOptions
 
+	// reading is held by who reads the list, mu never while that lasts: requests
+	// wait for mu.
+	reading sync.Mutex
+	list    func(after eventstore.Position, most int) ([]work, error)
+	seen    eventstore.Position // of the last item that was read
+	begun   bool                // the list was read to its end once
+
 	mu     sync.Mutex
-	lanes  map[string]*lane // by provider: one that is slow holds up no other
-	seen   eventstore.Position
-	begun  bool
+	lanes  map[string]*lane            // by provider: one that is slow holds up no other
 	claims map[uuid.UUID]chan struct{} // items being done, by event; closed when done
 	ended  chan struct{}               // something was settled
 
@@ -85,21 +90,7 @@ func NewWorker(o WorkerOptions) *Worker {
 	o.Concurrency = cmp.Or(o.Concurrency, 8)
 	o.Attempts = cmp.Or(o.Attempts, 300)
 	o.Grace = cmp.Or(o.Grace, 15*time.Second)
-	return &Worker{o: o, lanes: map[string]*lane{}, claims: map[uuid.UUID]chan struct{}{}, ended: make(chan struct{}, 1)}
-}
-
-// task is an item and what became of it so far.
-type task struct {
-	work
-	at       time.Time // not before
-	failures int       // of any kind, for the pause
-	silent   int       // attempts that the gateway did not answer
-}
-
-// lane holds the items of one provider, and counts those being done.
-type lane struct {
-	tasks   taskHeap
-	running int
+	return &Worker{o: o, list: o.Views.dueWork, lanes: map[string]*lane{}, claims: map[uuid.UUID]chan struct{}{}, ended: make(chan struct{}, 1)}
 }
 
 // Run does what comes up until ctx ends, and then returns nil. It begins when the
@@ -112,8 +103,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer running.Wait()
 	for {
 		changed := w.o.Views.progress.change()
-		next, err := w.intake(w.o.Now())
-		if err != nil {
+		var next time.Time
+		if err := w.intake(w.o.Now()); err != nil {
 			w.o.Logger.Error("the list of gateway work cannot be read", "error", err)
 			next = w.o.Now().Add(lastRetry)
 		}
@@ -169,7 +160,7 @@ func (w *Worker) pause(ctx context.Context, until time.Time, changed <-chan stru
 // there will be another; zero: not as things stand. err is what became of the
 // item: it stays on the list and will be tried again.
 func (w *Worker) Step(ctx context.Context, now time.Time) (did bool, next time.Time, err error) {
-	if _, err := w.intake(now); err != nil {
+	if err := w.intake(now); err != nil {
 		return false, time.Time{}, err
 	}
 	t, ok, next := w.take(now)
@@ -179,75 +170,6 @@ func (w *Worker) Step(ctx context.Context, now time.Time) (did bool, next time.T
 	err = w.attempt(ctx, t)
 	w.settle(t, err, now)
 	return true, now, err
-}
-
-// intake reads what has come onto the list. It returns when it must be called
-// again though nothing changes: never, or at once.
-func (w *Worker) intake(now time.Time) (next time.Time, err error) {
-	const most = 1024
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for {
-		items, err := w.o.Views.dueWork(w.seen, most)
-		if err != nil {
-			return time.Time{}, err
-		}
-		for _, item := range items {
-			heap.Push(&w.lane(item.provider).tasks, &task{work: item, at: now.Add(w.delay(item))})
-			w.seen = item.position
-		}
-		if len(items) < most {
-			w.begun = true
-			return time.Time{}, nil
-		}
-	}
-}
-
-// delay is how long an item waits after it was read from the list. What Do is for
-// is left to it for a while. Of a pending method the gateway was asked a moment
-// ago. And a call whose answer nobody has may still be on its
-// way, from another process perhaps: what it begins is canceled once it must have
-// ended.
-func (w *Worker) delay(item work) time.Duration {
-	switch {
-	case item.unanswered:
-		return 2 * w.o.Timeout
-	case w.begun && item.kind == workSync:
-		return min(firstPause, w.o.Grace)
-	case w.begun && item.kind != workDetach && !item.kind.cancels():
-		return w.o.Grace
-	default:
-		return 0
-	}
-}
-
-func (w *Worker) lane(provider string) *lane {
-	l := w.lanes[provider]
-	if l == nil {
-		l = &lane{}
-		w.lanes[provider] = l
-	}
-	return l
-}
-
-// take takes the item that may be done longest, or tells when the next may be.
-func (w *Worker) take(now time.Time) (*task, bool, time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var first *lane
-	for _, l := range w.lanes {
-		if len(l.tasks) > 0 && l.running < w.o.Concurrency && (first == nil || l.tasks[0].before(first.tasks[0])) {
-			first = l
-		}
-	}
-	if first == nil {
-		return nil, false, time.Time{}
-	}
-	if at := first.tasks[0].at; at.After(now) {
-		return nil, false, at
-	}
-	first.running++
-	return heap.Pop(&first.tasks).(*task), true, now
 }
 
 // attempt does an item of the view once.

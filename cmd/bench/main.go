@@ -5,9 +5,10 @@
 // the ratios are what counts.
 //
 // pmledger runs as in production: the built program, durable appends, views,
-// publisher and embedded NATS, one line of log for each request. All servers and
-// the load generator are processes that share the same cores. A run of writes ends
-// when nothing is left to project or to publish.
+// publisher, embedded NATS, and the default level of log, which has no line for a
+// request that succeeds. All servers and the load generator are processes that
+// share the same cores. A run of writes ends when nothing is left to project or to
+// publish.
 //
 // It fails when an answer is wrong or a message does not come. A goal that is
 // missed is printed as missed.

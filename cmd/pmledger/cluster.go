@@ -74,9 +74,9 @@ func openCluster(ctx context.Context, c Config, log *slog.Logger) (*truth, error
 
 // mayBegin tells why no ledger is begun in a store that holds none: the command
 // only reads, or the views here were made from one that should be in it.
-func (c Config) mayBegin(make bool) error {
+func (c Config) mayBegin(mayMake bool) error {
 	switch {
-	case !make:
+	case !mayMake:
 		return errors.New("the event store holds no ledger yet; pmledger serve begins one")
 	case exists(c.ViewsDir()):
 		return fmt.Errorf("the event store holds no ledger, but the views in %s were made from one: name the right store with --store, or delete that folder to begin a new ledger", c.ViewsDir())

@@ -12,9 +12,10 @@ import (
 	"time"
 )
 
-// Config is everything that can be chosen about a pmledger process. Every field
-// is a flag, an environment variable and a member of the YAML file under one
-// name: --min-free, PMLEDGER_MIN_FREE, min-free. A flag wins over the
+// Config is everything that can be chosen about a pmledger process. Gateways is a
+// member of the YAML file only, and DevKey has no flag. Every other field is a flag, an
+// environment variable and a member of the YAML file under one name: --min-free,
+// PMLEDGER_MIN_FREE, min-free. A flag wins over the
 // environment, that over the file, that over the defaults of --dev, those over
 // the defaults. Dev and NATSURL stand before the fields whose defaults they change.
 type Config struct {

@@ -132,7 +132,10 @@ func TestTheReadmeShowsWhatIsThere(t *testing.T) {
 	}
 	for _, o := range options() {
 		name := "--" + o.key
-		if !o.isFlag {
+		switch {
+		case o.isList():
+			name = o.key + ":"
+		case !o.isFlag:
 			name = o.env()
 		}
 		row := "| `" + name + "` | "

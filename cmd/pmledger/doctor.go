@@ -12,6 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pmledger/pmledger/api"
+	"github.com/pmledger/pmledger/eventstore"
+	"github.com/pmledger/pmledger/eventstore/disk"
 	"github.com/pmledger/pmledger/projections/publisher"
 )
 
@@ -138,28 +141,59 @@ func secretFile(c Config) finding {
 	return finding{Check: "secret", Verdict: verdictOK, Detail: path}
 }
 
-// logOpens opens the log, which also checks that the secret is the one that the
-// log was made with, and looks whether the views are of this log.
+// logOpens opens the log to be read only, and looks whether secret and views are of
+// this log.
 func (p *program) logOpens(ctx context.Context, s Settings) []finding {
 	if !exists(s.LogDir()) {
 		return []finding{{Check: "log", Verdict: verdictOK, Detail: s.LogDir() + " will be made at the first start"}}
 	}
-	if !exists(s.SecretPath()) { // opening would make one where the log is empty
+	if !exists(s.SecretPath()) {
 		return []finding{{"log", verdictWarn, s.LogDir() + " was not looked at, because its secret is missing", "see the secret"}}
 	}
-	t, err := openTruth(ctx, s.Config, p.commandLogger(s))
-	if isLocked(err) {
-		return []finding{{Check: "log", Verdict: verdictOK, Detail: "a running server has it open"}}
-	}
-	if err != nil {
+	fail := func(err error) []finding {
 		return []finding{{"log", verdictFail, err.Error(), "do not delete anything in " + s.LogDir() + "; copy the folder before you try to mend it"}}
 	}
-	head, err := t.store.Head(ctx)
-	views := viewsFit(ctx, s.Config, t.store, t.identity.LedgerID)
-	if err = errors.Join(err, t.Close()); err != nil {
-		return []finding{{"log", verdictFail, err.Error(), "copy the folder before you try to mend it"}, views}
+	if err := s.whole(); err != nil {
+		return fail(err)
 	}
-	return []finding{{Check: "log", Verdict: verdictOK, Detail: fmt.Sprintf("%s opens, head at position %d, ledger %s", s.LogDir(), head, t.identity.LedgerID)}, views}
+	store, err := disk.OpenReadOnly(s.LogDir(), disk.Options{Logger: p.commandLogger(s)})
+	switch {
+	case isLocked(err):
+		return []finding{{Check: "log", Verdict: verdictOK, Detail: "a running server has it open"}}
+	case errors.Is(err, disk.ErrNoLog):
+		return []finding{{Check: "log", Verdict: verdictOK, Detail: s.LogDir() + " is empty; a log is begun at the first start"}}
+	case err != nil:
+		return fail(err)
+	}
+	head, identity, err := ledgerOn(ctx, store, s.Config)
+	views := viewsFit(ctx, s.Config, store, identity.LedgerID)
+	if err = errors.Join(err, store.Close()); err != nil {
+		return append(fail(err), views)
+	}
+	detail := fmt.Sprintf("%s opens, head at position %d, ledger %s", s.LogDir(), head, identity.LedgerID)
+	if head == 0 {
+		detail = s.LogDir() + " opens and holds no ledger; one is begun at the first start"
+	}
+	return []finding{{Check: "log", Verdict: verdictOK, Detail: detail}, views}
+}
+
+// ledgerOn reads which ledger the log holds, none when it is empty, and checks that
+// it was made with the secret of the configuration.
+func ledgerOn(ctx context.Context, store eventstore.Store, c Config) (head eventstore.Position, identity eventstore.Identity, err error) {
+	if head, err = store.Head(ctx); err != nil || head == 0 {
+		return head, identity, err
+	}
+	if identity, err = eventstore.ReadIdentity(ctx, store); err != nil {
+		return head, identity, err
+	}
+	secret, err := loadSecret(c.SecretPath(), false)
+	if err == nil {
+		err = identity.MadeWith(api.Fingerprint(secret))
+	}
+	if err != nil {
+		err = fmt.Errorf("%w (the secret is %s)", err, c.SecretPath())
+	}
+	return head, identity, err
 }
 
 func port(flag, address string) finding {

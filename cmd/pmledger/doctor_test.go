@@ -72,6 +72,33 @@ func TestDoctorFindsViewsThatAreAheadOfTheLog(t *testing.T) {
 	}
 }
 
+// A server that was killed leaves much to recover, which is not doctor's to do.
+func TestDoctorChangesNoFile(t *testing.T) {
+	s := serve(t, t.TempDir())
+	s.attach("cus_1", "tok_visa")
+	killed := t.TempDir()
+	if err := os.CopyFS(killed, os.DirFS(s.dir)); err != nil {
+		t.Fatal(err)
+	}
+	s.terminate()
+	if err := os.Remove(filepath.Join(killed, "log", "reserve")); err != nil {
+		t.Fatal(err)
+	}
+	before := contents(t, killed)
+	if _, found := doctorOf(t, killed); found["log"].Verdict != verdictOK || !strings.Contains(found["log"].Detail, "opens, head at position") {
+		t.Errorf("%+v", found["log"])
+	}
+	if after := contents(t, killed); !reflect.DeepEqual(before, after) {
+		t.Errorf("there were %d files, there are %d, and not all are as they were", len(before), len(after))
+	}
+	if err := os.WriteFile(filepath.Join(killed, "secret"), make([]byte, secretSize), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, found := doctorOf(t, killed); found["log"].Verdict != verdictFail || !strings.Contains(found["log"].Detail, "another secret") {
+		t.Errorf("another secret: %+v", found["log"])
+	}
+}
+
 func TestDoctorReadsTheFilesOfGateways(t *testing.T) {
 	key := write(t, "key", "sk_test_123")
 	config := write(t, "c.yml", "gateways: [{name: eu, kind: stripe, organizations: [{name: acme, key-file: "+key+", webhook-secret-file: "+key+"}]}]")

@@ -51,23 +51,25 @@ func testMain(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "pmledger")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-tags", buildTags(), "-o", binary, ".").CombinedOutput(); err != nil {
+	build := append([]string{"build", "-buildvcs=false", "-o", binary}, buildFlags()...)
+	if out, err := exec.Command("go", append(build, ".")...).CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building the program under test: %v\n%s", err, out)
 		return 1
 	}
 	return m.Run()
 }
 
-// buildTags are those of the tests: with planted bugs, the program has them too.
-func buildTags() string {
+// buildFlags are those of the tests: with planted bugs, or under the race detector,
+// the program is too.
+func buildFlags() (flags []string) {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
-			if s.Key == "-tags" {
-				return s.Value
+			if s.Key == "-tags" || s.Key == "-race" {
+				flags = append(flags, s.Key+"="+s.Value)
 			}
 		}
 	}
-	return ""
+	return flags
 }
 
 // instance is a running `pmledger serve`.
@@ -127,6 +129,9 @@ func spawn(t *testing.T, dir string, cmd *exec.Cmd) *instance {
 	go s.read(stderr)
 	t.Cleanup(func() {
 		s.kill()
+		if strings.Contains(s.log(), "WARNING: DATA RACE") {
+			t.Error("the server has a data race")
+		}
 		if t.Failed() {
 			t.Logf("what the server said:\n%s", s.log())
 		}

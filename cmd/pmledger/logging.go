@@ -7,10 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/pmledger/pmledger/eventstore/disk"
 )
 
 // newLogger logs to w: text when a person is looking, JSON otherwise.
@@ -64,4 +65,4 @@ func explainLock(c Config, err error) error {
 	return fmt.Errorf("%w\nA running server has the log. Stop it first, or ask it over HTTP: /v1/api-keys for keys, /v1/events for events", err)
 }
 
-func isLocked(err error) bool { return errors.Is(err, syscall.EAGAIN) }
+func isLocked(err error) bool { return errors.Is(err, disk.ErrLocked) }

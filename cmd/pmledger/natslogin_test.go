@@ -40,9 +40,9 @@ func private(t *testing.T, name string, text []byte) string {
 }
 
 // keyPair makes an NKey of a kind and returns its public key and its seed.
-func keyPair(t *testing.T, make func() (nkeys.KeyPair, error)) (pair nkeys.KeyPair, public string, seed []byte) {
+func keyPair(t *testing.T, create func() (nkeys.KeyPair, error)) (pair nkeys.KeyPair, public string, seed []byte) {
 	t.Helper()
-	pair, err := make()
+	pair, err := create()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,11 +8,11 @@ import (
 	"os"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/spf13/cobra"
 
 	"github.com/pmledger/pmledger/eventstore"
+	"github.com/pmledger/pmledger/eventstore/disk"
 	"github.com/pmledger/pmledger/projections"
 )
 
@@ -70,12 +70,21 @@ func (p *program) rebuild(ctx context.Context, c Config, t *truth, log *slog.Log
 		return err
 	}
 	took := time.Since(began).Seconds()
-	result := rebuilt{Position: head, Seconds: took, EventsPerSecond: float64(views.Status()[0].Records) / took}
+	result := rebuilt{Position: head, Seconds: took, EventsPerSecond: float64(records(views)) / took}
 	if p.json {
 		return p.printJSON(result)
 	}
 	_, err = fmt.Fprintf(p.stdout, "rebuilt the views up to position %d in %.1fs, %.0f events/s\n", head, took, result.EventsPerSecond)
 	return err
+}
+
+// records is how many records of the log the views have read. Every projection is
+// offered each.
+func records(views *projections.Views) (most uint64) {
+	for _, s := range views.Status() {
+		most = max(most, s.Records)
+	}
+	return most
 }
 
 // dropViews deletes what a folder of views holds, unless a running server has it
@@ -85,7 +94,7 @@ func dropViews(dir string) error {
 	if !exists(dir) {
 		return nil
 	}
-	lock, err := pebble.LockDirectory(dir, vfs.Default)
+	lock, err := disk.Lock(dir, vfs.Default)
 	if isLocked(err) {
 		return fmt.Errorf("%w\nA running server has the views in %s open. Stop it first", err, dir)
 	}

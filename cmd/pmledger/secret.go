@@ -7,10 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/pmledger/pmledger/api"
 )
 
 // secretSize is the length of the ledger's secret in bytes.
-const secretSize = 32
+const secretSize = api.SecretSize
 
 // loadSecret reads the secret at path. When there is none and the log is empty it
 // makes one, mode 0600, durable before it is used. When the log is not empty a

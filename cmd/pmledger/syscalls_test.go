@@ -35,9 +35,9 @@ func tracer(t *testing.T) string {
 	return path
 }
 
-// The server is killed at the entry of a system call, while it starts and while
+// The server is killed at the entry of a random system call, while it starts and while
 // somebody attaches. Started again and asked again, every attach is in the log once.
-func TestTortureKillAtEverySystemCall(t *testing.T) {
+func TestTortureKillAtRandomSystemCalls(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a torture takes its time")
 	}
@@ -54,7 +54,7 @@ func TestTortureKillAtEverySystemCall(t *testing.T) {
 		}
 	})
 	torture.Add(t, torture.Report{
-		Campaign: "kill at every system call",
+		Campaign: "kill at random system calls",
 		Seed:     seed,
 		Counts: []torture.Figure{
 			torture.Count(k.kills, "kills"), torture.Count(k.starting, "while it started"), torture.Count(k.attaches, "attaches"), torture.Count(k.repeats, "repeated after a kill"),
@@ -73,7 +73,7 @@ type systemKills struct {
 	kills, starting, attaches, repeats int
 }
 
-// next is the call to die at.
+// next draws the call to die at.
 func (k *systemKills) next() (number int, call string, when int, more bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

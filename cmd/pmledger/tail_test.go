@@ -48,12 +48,6 @@ func TestTailMissesNothingWhenTheServerRestarts(t *testing.T) {
 		}
 	}
 
-	n.Shutdown()
-	n.WaitForShutdown()
-	again := *o
-	again.Port = address.Port
-	js = inProcess(t, runNATS(t, &again))
-	publish(t, js, "while it was away") // the client waits before it connects again
 	printed := make(chan string)
 	go func() {
 		for lines := bufio.NewScanner(out); lines.Scan(); {
@@ -68,6 +62,18 @@ func TestTailMissesNothingWhenTheServerRestarts(t *testing.T) {
 			return "nothing"
 		}
 	}
+	// A consumer whose answer is still on its way would be lost with the server.
+	publish(t, js, "the first")
+	if got := next(); got != `"the first"` {
+		t.Fatalf("printed %s before the restart", got)
+	}
+
+	n.Shutdown()
+	n.WaitForShutdown()
+	again := *o
+	again.Port = address.Port
+	js = inProcess(t, runNATS(t, &again))
+	publish(t, js, "while it was away") // the client waits before it connects again
 	if got := next(); got != `"while it was away"` {
 		t.Errorf("printed %s first", got)
 	}

@@ -39,8 +39,8 @@ func openExisting(ctx context.Context, c Config, log *slog.Logger) (*truth, erro
 	return openLog(ctx, c, log, false)
 }
 
-func openLog(ctx context.Context, c Config, log *slog.Logger, make bool) (t *truth, err error) {
-	if !c.onCluster() && !make && !exists(c.LogDir()) {
+func openLog(ctx context.Context, c Config, log *slog.Logger, mayMake bool) (t *truth, err error) {
+	if !c.onCluster() && !mayMake && !exists(c.LogDir()) {
 		return nil, fmt.Errorf("there is no log in %s; name the ledger's folder with --data", c.LogDir())
 	}
 	if err := c.whole(); err != nil {
@@ -51,7 +51,7 @@ func openLog(ctx context.Context, c Config, log *slog.Logger, make bool) (t *tru
 	}
 	t.head, err = t.store.Head(ctx)
 	if err == nil && t.head == 0 && t.cluster != nil {
-		err = c.mayBegin(make)
+		err = c.mayBegin(mayMake)
 	}
 	if err == nil {
 		err = t.identify(ctx, c, log)

@@ -24,7 +24,7 @@ var theCampaigns = []campaign{
 	{"killed publishers", "projections/publisher", "TestKilledProcessesLoseAndRepeatNothing", 10},
 	{"NATS cluster", "projections/publisher", "TestKilledServersOfAClusterLoseAndRepeatNothing", 90},
 	{"linearizable histories under kills", "cmd/pmledger", "TestTortureHistoriesAreLinearizable", 90},
-	{"kill at every system call", "cmd/pmledger", "TestTortureKillAtEverySystemCall", 45},
+	{"kill at random system calls", "cmd/pmledger", "TestTortureKillAtRandomSystemCalls", 45},
 	{"kill -9 of the server", "cmd/pmledger", "TestTortureNothingAcknowledgedIsLost", 45},
 	{"kill -9 between steps at a gateway", "cmd/pmledger", "TestTortureWorkAtTheGatewayEndsOnce", 10},
 	{"kill -9 of an import", "cmd/pmledger", "TestTortureAnImportIsKilled", 10},

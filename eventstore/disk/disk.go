@@ -9,7 +9,7 @@
 // Whatever is read is checked, by the engine per block and here per record. A
 // record that fails is an error that names its place, never an end of the log.
 // Open looks for damage that the engine itself would take for a torn write, see
-// wal.go. An I/O error that reaches the log ends the process, see Options.OnFatal.
+// recovery.go. An I/O error that reaches the log ends the process, see Options.OnFatal.
 package disk
 
 import (
@@ -53,6 +53,8 @@ type Options struct {
 
 	// FS is where the files are. Nil is the file system of the machine.
 	FS vfs.FS
+
+	readOnly bool
 }
 
 func (o Options) withDefaults() Options {
@@ -124,14 +126,7 @@ type failure struct{ cause error }
 // replays what was not yet in its tables. It refuses a log that is damaged or
 // that another process has open. One process at a time may have it open.
 func Open(dir string, opt Options) (*Store, error) {
-	opt = opt.withDefaults()
-	s := &Store{
-		dir: dir, opt: opt,
-		stopped: make(chan struct{}), flushed: make(chan struct{}, 1), floorKept: make(chan struct{}),
-		reserve: reserve{fs: opt.FS, path: opt.FS.PathJoin(dir, reserveFile), size: min(opt.MinFree/4, maxReserve), log: opt.Logger},
-	}
-	s.gate = &Gate{Dir: dir, MinFree: opt.MinFree, FreeSpace: opt.FreeSpace, room: s.reserve.offer}
-	s.queue.init()
+	s := newStore(dir, opt)
 	last, err := s.recover()
 	if err != nil {
 		return nil, fmt.Errorf("opening the log in %s: %w", dir, err)
@@ -144,14 +139,28 @@ func Open(dir string, opt Options) (*Store, error) {
 	return s, nil
 }
 
+func newStore(dir string, opt Options) *Store {
+	opt = opt.withDefaults()
+	s := &Store{
+		dir: dir, opt: opt,
+		stopped: make(chan struct{}), flushed: make(chan struct{}, 1), floorKept: make(chan struct{}),
+		reserve: reserve{fs: opt.FS, path: opt.FS.PathJoin(dir, reserveFile), size: min(opt.MinFree/4, maxReserve), log: opt.Logger},
+	}
+	s.gate = &Gate{Dir: dir, MinFree: opt.MinFree, FreeSpace: opt.FreeSpace, room: s.reserve.offer}
+	s.queue.init()
+	return s
+}
+
 // recover locks the folder, opens the engine and returns the position of the
 // last record.
 func (s *Store) recover() (last eventstore.Position, err error) {
-	if err := s.opt.FS.MkdirAll(s.dir, 0o700); err != nil {
-		return 0, err
+	if !s.opt.readOnly {
+		if err := s.opt.FS.MkdirAll(s.dir, 0o700); err != nil {
+			return 0, err
+		}
 	}
-	if s.lock, err = pebble.LockDirectory(s.dir, s.opt.FS); err != nil {
-		return 0, fmt.Errorf("it cannot be locked; if another pmledger has it open, stop that one first: %w", err)
+	if s.lock, err = Lock(s.dir, s.opt.FS); err != nil {
+		return 0, err
 	}
 	torn, err := s.openEngine()
 	if err == nil {
@@ -176,6 +185,9 @@ func (s *Store) Gate() *Gate { return s.gate }
 // Close finishes the appends that are queued and closes the log. Every other
 // call, those under way included, returns eventstore.ErrClosed from then on.
 func (s *Store) Close() error {
+	if s.opt.readOnly {
+		return s.closeReadOnly()
+	}
 	s.queue.close()
 	<-s.stopped
 	s.tail.close()

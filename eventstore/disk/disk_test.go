@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -136,8 +138,14 @@ func TestSecondOpenIsRefusedWithTheReason(t *testing.T) {
 	if s, err := disk.Open(dir, disk.Options{}); err == nil {
 		t.Error("the log was opened twice")
 		_ = s.Close()
-	} else if !strings.Contains(err.Error(), "another pmledger has it open") || !strings.Contains(err.Error(), dir) {
+	} else if !errors.Is(err, disk.ErrLocked) || !strings.Contains(err.Error(), "another pmledger has it open") || !strings.Contains(err.Error(), dir) {
 		t.Errorf("the error does not say why: %v", err)
+	}
+}
+
+func TestAFolderThatCannotBeLockedAtAllIsNotOpenElsewhere(t *testing.T) {
+	if _, err := disk.Lock(filepath.Join(t.TempDir(), "missing"), vfs.Default); !errors.Is(err, os.ErrNotExist) || errors.Is(err, disk.ErrLocked) {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -3,8 +3,6 @@ package disk
 import (
 	"errors"
 	"fmt"
-	"log/slog"
-	"runtime"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -34,6 +32,9 @@ func (s *Store) openEngine() (t torn, err error) {
 	if err != nil {
 		return t, err
 	}
+	if !found.Exists && s.opt.readOnly {
+		return t, ErrNoLog
+	}
 	if found.Exists {
 		if t, err = s.inspect(found.ManifestFilename); err != nil {
 			return t, err
@@ -57,7 +58,7 @@ func (s *Store) openEngine() (t torn, err error) {
 }
 
 // openPebble runs in a goroutine of its own because a fatal error in the engine
-// ends the goroutine that met it, see engineLog.
+// ends the goroutine that met it, see EngineLog.
 func (s *Store) openPebble() (db *pebble.DB, err error) {
 	done := make(chan struct{})
 	go func() {
@@ -76,6 +77,7 @@ func (s *Store) engineOptions() *pebble.Options {
 	o := &pebble.Options{
 		FS:                 fatalWrites{vfs.OnDiskFull(markersLast{s.opt.FS}, s.reserve.release), s.fail},
 		Lock:               s.lock,
+		ReadOnly:           s.opt.readOnly,
 		FormatMajorVersion: pebble.FormatNewest,
 		CacheSize:          s.opt.Cache,
 		MemTableSize:       uint64(s.opt.MemTable),
@@ -85,7 +87,7 @@ func (s *Store) engineOptions() *pebble.Options {
 		L0CompactionThreshold: 8,
 		L0StopWritesThreshold: 24,
 		LBaseMaxBytes:         512 << 20,
-		Logger:                engineLog{log, s.fail},
+		Logger:                EngineLog{log, s.fail},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { log.Error("the log's engine met an error and goes on trying", "error", err) },
 			FlushEnd: func(pebble.FlushInfo) {
@@ -123,25 +125,4 @@ func (s *Store) lastPosition() (eventstore.Position, error) {
 		}
 	}
 	return last, errors.Join(err, it.Close())
-}
-
-// engineLog passes the engine's talk on.
-type engineLog struct {
-	log   *slog.Logger
-	fatal func(error)
-}
-
-func (l engineLog) Infof(format string, args ...any) {
-	l.log.Debug(fmt.Sprintf(format, args...), "from", "pebble")
-}
-
-func (l engineLog) Errorf(format string, args ...any) {
-	l.log.Error(fmt.Sprintf(format, args...), "from", "pebble")
-}
-
-// Fatalf must not return: the engine relies on it. When the process is not
-// ended, its goroutine is.
-func (l engineLog) Fatalf(format string, args ...any) {
-	l.fatal(fmt.Errorf(format, args...))
-	runtime.Goexit()
 }

@@ -15,5 +15,12 @@ func Inspect(dir string, fs vfs.FS) error {
 	return err
 }
 
+// Queued is how many appends wait for the writer.
+func (s *Store) Queued() int {
+	s.queue.mu.Lock()
+	defer s.queue.mu.Unlock()
+	return len(s.queue.waiting)
+}
+
 // Fail is called with every I/O error that reached the log.
 func (s *Store) Fail(cause error) { s.fail(cause) }

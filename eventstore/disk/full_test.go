@@ -70,6 +70,28 @@ func TestGateClosesBeforeAFastWriterIsThrough(t *testing.T) {
 	}
 }
 
+func TestGateLooksAgainWhenTheClockIsSetBack(t *testing.T) {
+	var free uint64
+	now := time.Unix(1_000_000, 0)
+	g := disk.Gate{
+		Dir: "/volume", MinFree: 100,
+		FreeSpace: func(string) (uint64, error) { return free, nil },
+		Now:       func() time.Time { return now },
+	}
+	if err := g.Check(); !errors.Is(err, eventstore.ErrFull) {
+		t.Errorf("on a full volume: %v", err)
+	}
+	free, now = 300, now.Add(-time.Hour)
+	if err := g.Check(); err != nil {
+		t.Errorf("there is room, and an hour until the clock is where it was: %v", err)
+	}
+	g.Spend(200)
+	now = now.Add(-time.Hour)
+	if err := g.Check(); err != nil {
+		t.Errorf("what was spent before the last look counts for an hour more: %v", err)
+	}
+}
+
 func TestGateThatCannotMeasureIsClosed(t *testing.T) {
 	g := disk.Gate{Dir: "d", MinFree: 1, FreeSpace: func(string) (uint64, error) { return 0, errDisk }}
 	if err := g.Check(); !errors.Is(err, errDisk) || errors.Is(err, eventstore.ErrFull) {

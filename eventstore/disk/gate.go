@@ -32,13 +32,13 @@ type Gate struct {
 	room func(beyond uint64)
 
 	mu      sync.Mutex
-	checked atomic.Int64 // Unix nanoseconds of the last measurement
 	verdict atomic.Pointer[verdict]
 	spent   atomic.Uint64 // bytes since the last measurement
 }
 
 // verdict is what one measurement found: an error, or how much may be spent.
 type verdict struct {
+	at     time.Time
 	err    error
 	beyond uint64 // bytes beyond MinFree
 }
@@ -60,9 +60,9 @@ func (g *Gate) Check() error {
 	if g.Now != nil {
 		now = g.Now
 	}
-	at := now().UnixNano()
+	at := now()
 	last := g.verdict.Load()
-	if last != nil && at-g.checked.Load() < int64(gateInterval) {
+	if last != nil && last.holds(at) {
 		return g.judge(last)
 	}
 	if last == nil {
@@ -73,9 +73,16 @@ func (g *Gate) Check() error {
 	defer g.mu.Unlock()
 	g.spent.Store(0)
 	v := g.measure()
+	v.at = at
 	g.verdict.Store(v)
-	g.checked.Store(at)
 	return v.err
+}
+
+// holds tells whether a measurement is still good. One from later than now is
+// not: the clock was set back since.
+func (v *verdict) holds(now time.Time) bool {
+	age := now.Sub(v.at)
+	return 0 <= age && age < gateInterval
 }
 
 func (g *Gate) judge(v *verdict) error {

@@ -243,7 +243,7 @@ func TestCancelledAppendSaysWhatIsKnown(t *testing.T) {
 	go func() { answers <- answer{"taken", second(s.Append(ctx, "taken", 0, records(1, 10)))} }()
 	<-syncing // the writer has it and waits for the disk
 	go func() { answers <- answer{"queued", second(s.Append(ctx, "queued", 0, records(1, 10)))} }()
-	time.Sleep(20 * time.Millisecond) // lets the second one queue; it may not be noticed otherwise, and that is no failure
+	awaitQueue(t, s, 1)
 	cancel()
 	for range 2 {
 		a := <-answers
@@ -271,6 +271,16 @@ func TestCancelledAppendSaysWhatIsKnown(t *testing.T) {
 	}
 }
 
+// awaitQueue waits until so many appends wait for the writer.
+func awaitQueue(t *testing.T, s *disk.Store, n int) {
+	t.Helper()
+	for ctx := within(t); s.Queued() < n; time.Sleep(time.Millisecond) {
+		if ctx.Err() != nil {
+			t.Fatalf("%d appends wait for the writer, want %d", s.Queued(), n)
+		}
+	}
+}
+
 // While one sync runs, everything that arrives shares the next.
 func TestAppendsShareSyncs(t *testing.T) {
 	const writers = 20
@@ -294,14 +304,14 @@ func TestAppendsShareSyncs(t *testing.T) {
 	for i := range writers {
 		go add(strings.Repeat("s", i+1))
 	}
-	time.Sleep(50 * time.Millisecond) // lets them queue; were some late, they would only cost more syncs
+	awaitQueue(t, s, writers)
 	close(proceed)
 	for range writers + 1 {
 		if err := <-acked; err != nil {
 			t.Error(err)
 		}
 	}
-	if n := syncs.Load() - before; n > writers/2 {
+	if n := syncs.Load() - before; n != 2 {
 		t.Errorf("%d appends cost %d syncs", writers+1, n)
 	}
 }

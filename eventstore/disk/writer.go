@@ -209,6 +209,9 @@ func (s *Store) submit(ctx context.Context, r *request) (head, error) {
 	if err := s.unusable(); err != nil {
 		return head{}, err
 	}
+	if s.opt.readOnly {
+		return head{}, errReadOnly
+	}
 	if err := s.gate.Check(); err != nil && !planted.SkipGate.Here() {
 		return head{}, err
 	}

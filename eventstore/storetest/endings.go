@@ -52,25 +52,59 @@ func cancelledContext(t *testing.T, open opener) {
 	}
 }
 
-func cancelWaitingFollow(t *testing.T, open opener) {
-	s := open(t)
-	p := mustAppend(t, s, newStream(), 0, newRecords(1))
-	cause := errors.New("enough")
-	ctx, cancel := context.WithCancelCause(t.Context())
-	ended := make(chan error, 1)
+// waitingFollow follows the log after a position in a goroutine, and returns when
+// that has come to a record and goes on waiting for more. What ends it is in ended.
+func waitingFollow(ctx context.Context, t *testing.T, s eventstore.Store, after, until eventstore.Position) (ended <-chan error) {
+	t.Helper()
+	came, end := make(chan struct{}, 1), make(chan error, 1)
 	go func() {
-		_, err := follow(ctx, s, p, p+1)
-		ended <- err
+		for batch, err := range s.Follow(ctx, after) {
+			if err != nil {
+				end <- err
+				return
+			}
+			if batch[len(batch)-1].Position >= until {
+				select {
+				case came <- struct{}{}:
+				default:
+				}
+			}
+		}
+		end <- errors.New("the iteration ended by itself")
 	}()
-	cancel(cause)
+	select {
+	case <-came:
+	case err := <-end:
+		t.Fatalf("before it waited: %v", err)
+	case <-time.After(patience):
+		t.Fatal("the record does not come")
+	}
+	// Too short a pause passes a store that only looks before it waits; it fails none.
+	time.Sleep(20 * time.Millisecond)
+	return end
+}
+
+// awaitEnd expects a waiting Follow to end with an error.
+func awaitEnd(t *testing.T, ended <-chan error, want error) {
+	t.Helper()
 	select {
 	case err := <-ended:
-		if !errors.Is(err, context.Canceled) {
-			t.Fatalf("error %v, want %v", err, context.Canceled)
+		if !errors.Is(err, want) {
+			t.Fatalf("error %v, want %v", err, want)
 		}
 	case <-time.After(patience):
 		t.Fatal("it still waits")
 	}
+}
+
+func cancelWaitingFollow(t *testing.T, open opener) {
+	s := open(t)
+	start := mustHead(t, s)
+	p := mustAppend(t, s, newStream(), 0, newRecords(1))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended := waitingFollow(ctx, t, s, start, p)
+	cancel(errors.New("enough"))
+	awaitEnd(t, ended, context.Canceled)
 }
 
 func leavingLeaksNothing(t *testing.T, open opener) {
@@ -99,21 +133,12 @@ func leavingLeaksNothing(t *testing.T, open opener) {
 
 func closeEndsFollow(t *testing.T, open opener) {
 	s := open(t)
+	start := mustHead(t, s)
 	p := mustAppend(t, s, newStream(), 0, newRecords(1))
-	ctx := within(t)
-	ended := make(chan error, 2)
-	for range 2 {
-		go func() {
-			_, err := follow(ctx, s, p, p+1)
-			ended <- err
-		}()
-	}
+	one, other := waitingFollow(t.Context(), t, s, start, p), waitingFollow(t.Context(), t, s, start, p)
 	closeStore(t, s)
-	for range 2 {
-		if err := <-ended; !errors.Is(err, eventstore.ErrClosed) {
-			t.Fatalf("error %v, want %v", err, eventstore.ErrClosed)
-		}
-	}
+	awaitEnd(t, one, eventstore.ErrClosed)
+	awaitEnd(t, other, eventstore.ErrClosed)
 }
 
 func closedCalls(t *testing.T, open opener) {

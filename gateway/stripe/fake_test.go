@@ -49,7 +49,7 @@ type fake struct {
 type answer struct {
 	request  string
 	status   int
-	body     object
+	body     any
 	finished bool
 }
 
@@ -197,7 +197,7 @@ func breakOff(w http.ResponseWriter) {
 	conn.Close()
 }
 
-func reply(w http.ResponseWriter, status int, body object) {
+func reply(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Request-Id", "req_of_the_test")
 	w.WriteHeader(status)

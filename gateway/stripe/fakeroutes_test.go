@@ -1,6 +1,7 @@
 package stripe_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -8,10 +9,20 @@ import (
 	"strings"
 )
 
-// route answers one call, with the state locked.
-func (f *fake) route(r *http.Request, params url.Values) (int, object) {
+// route answers one call. The answer is written down while the state is locked: what
+// it shows may change right after, and a repeat gets what was said the first time.
+func (f *fake) route(r *http.Request, params url.Values) (int, json.RawMessage) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	status, shown := f.handle(r, params)
+	text, err := json.Marshal(shown)
+	if err != nil {
+		panic(err)
+	}
+	return status, text
+}
+
+func (f *fake) handle(r *http.Request, params url.Values) (int, object) {
 	call := r.Method + " " + r.URL.Path
 	if f.fail[call] > 0 {
 		f.fail[call]--

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -63,7 +64,7 @@ func TestWriteThatNamesAnOldEndIsRefused(t *testing.T) {
 		if _, err := b.js().CreateStream(context.Background(), require(jetstream.StreamConfig{Duplicates: 100 * time.Millisecond, Replicas: 1}, false)); err != nil {
 			t.Fatal(err)
 		}
-		for attempt := range 2 {
+		publish := func() error {
 			p, err := New(Options{URL: b.url(), Source: log.source(), Logger: quiet(t)})
 			if err != nil {
 				t.Fatal(err)
@@ -71,13 +72,15 @@ func TestWriteThatNamesAnOldEndIsRefused(t *testing.T) {
 			if err := p.connect(); err != nil {
 				t.Fatal(err)
 			}
+			defer p.nc.Close()
 			_, err = p.publish(context.Background(), end{}, log.all())
-			p.nc.Close()
-			if attempt == 0 && err != nil || attempt == 1 && !errors.Is(err, errConflict) {
-				t.Errorf("%d messages, attempt %d: %v", n, attempt, err)
-			}
-			time.Sleep(250 * time.Millisecond) // a condition of the test: the window must be over
+			return err
 		}
+		if err := publish(); err != nil {
+			t.Errorf("%d messages: %v", n, err)
+		}
+		// Until the server forgets the messages, it takes them for repeats.
+		eventually(t, "the second writer is refused", func() bool { return errors.Is(publish(), errConflict) })
 		complete(t, b.js(), log.all())
 	}
 }
@@ -156,16 +159,15 @@ func TestCompetingPublishersWriteWhatOneWouldWrite(t *testing.T) {
 		p, _ := run(t, Options{URL: b.url(), Source: log.source()})
 		publishers = append(publishers, p)
 	}
-	stop := feed(log, 3000)
-	time.Sleep(time.Second)
-	stop()
-	conflicts := 0
+	for _, p := range publishers {
+		eventually(t, "every publisher is connected", func() bool { return p.Status().Connected })
+	}
+	eventually(t, "the publishers meet", func() bool {
+		log.add(1 + rand.IntN(30))
+		return slices.ContainsFunc(publishers, func(p *Publisher) bool { return p.Status().Conflicts > 0 })
+	})
 	for _, p := range publishers {
 		eventually(t, "every publisher sees the end", caughtUp(p, log))
-		conflicts += p.Status().Conflicts
-	}
-	if conflicts == 0 {
-		t.Error("the publishers never met")
 	}
 	complete(t, b.js(), log.all())
 }
@@ -184,11 +186,12 @@ func TestStandbyTakesOverWhenTheOtherStops(t *testing.T) {
 	}
 	eventually(t, "the other is through", caughtUp(active, log))
 	stopActive()
-	log.add(100)
+	eventually(t, "the standby has seen all", caughtUp(idle, log))
 	began := time.Now()
+	log.add(100)
 	eventually(t, "the standby took over", caughtUp(idle, log))
-	if waited := time.Since(began); waited < standstill {
-		t.Errorf("the standby took over after %s, before the other had stood still for %s", waited, standstill)
+	if waited := time.Since(began); waited < standstill/2 { // what it had seen of the other may count for a part
+		t.Errorf("the standby took over after %s; the other may stand still for %s", waited, standstill)
 	}
 	stopIdle()
 	complete(t, b.js(), log.all())

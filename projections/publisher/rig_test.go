@@ -200,12 +200,12 @@ func run(t testing.TB, o Options) (*Publisher, func()) {
 // eventually waits for a condition and fails the test when it does not come.
 func eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		if condition() {
 			return
 		}
 	}
-	t.Fatalf("not within 15 s: %s", what)
+	t.Fatalf("not within a minute: %s", what)
 }
 
 func caughtUp(p *Publisher, o *outbox) func() bool {
@@ -255,7 +255,7 @@ func writer(t testing.TB, s *Server) (*nats.Conn, jetstream.JetStream) {
 // contents reads the whole stream.
 func contents(t testing.TB, js jetstream.JetStream) []jetstream.Msg {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	stream, err := js.Stream(ctx, StreamName)
 	if err != nil {
