@@ -60,9 +60,12 @@ var (
 // run takes a request through its route, or straight to an error when the router
 // refused it. It always writes one answer.
 func (s *Server) run(ec echo.Context, r *route, refused error) {
-	ctx, cancel := context.WithTimeout(ec.Request().Context(), s.AnswerTimeout)
-	defer cancel()
-	c := &call{Server: s, route: r, request: ec.Request().WithContext(ctx), answer: ec.Response(), began: time.Now()}
+	c := &call{Server: s, route: r, request: ec.Request(), answer: ec.Response(), began: time.Now()}
+	if r.method != http.MethodGet { // a read waits for WaitTimeout at most, and then for a write that ends in time
+		ctx, cancel := context.WithTimeout(c.request.Context(), s.AnswerTimeout)
+		defer cancel()
+		c.request = c.request.WithContext(ctx)
+	}
 	c.id = c.requestID()
 	h := c.answer.Header()
 	h["X-Request-Id"] = []string{c.id}

@@ -67,7 +67,7 @@ type Options struct {
 	RateLimit   RateLimit     // per API key; zero: none
 	MaxMethods  int           // attached methods per customer; 0: 1000
 	WaitTimeout time.Duration // how long a read waits for the views; 0: 2 s
-	// AnswerTimeout ends what a request still waits for: gateways, the store, others'
+	// AnswerTimeout ends what a write still waits for: gateways, the store, others'
 	// commands on the same stream. An append that has begun goes on, so that the answer
 	// can take one append longer. 0: 20 s more than WaitTimeout.
 	AnswerTimeout time.Duration

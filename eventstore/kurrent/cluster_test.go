@@ -87,7 +87,7 @@ func TestWithoutALeaderTheStoreIsUnavailable(t *testing.T) {
 		if _, err := s.Head(within(t)); !errors.Is(err, eventstore.ErrUnavailable) {
 			t.Errorf("head: error %v", err)
 		}
-		if took := time.Since(began); took > 2*short.AppendTimeout+time.Second {
+		if took := time.Since(began); took > 2*short.AppendTimeout+3*time.Second {
 			t.Errorf("it took %s", took)
 		}
 	}

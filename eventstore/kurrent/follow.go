@@ -14,12 +14,13 @@ import (
 
 // Follow implements eventstore.Store. It is one subscription to the ledger's
 // streams in $all. When it is dropped, another one begins after the last record
-// that was yielded, however often and for however long that fails; only ctx,
+// that was yielded, or as far behind it as the server has looked for the next one,
+// however often and for however long that fails; only ctx,
 // Close, a position that this log does not have, and a refusal of the server end
 // it. What is read ahead for a slow follower is bounded; then the server waits.
 func (s *Store) Follow(ctx context.Context, after eventstore.Position) iter.Seq2[[]eventstore.Record, error] {
 	return func(yield func([]eventstore.Record, error) bool) {
-		f := follower{store: s, at: after}
+		f := follower{store: s, at: place{own: after}}
 		for tries := 0; ; tries++ {
 			before := f.at
 			left, err := f.run(ctx, yield)
@@ -27,7 +28,10 @@ func (s *Store) Follow(ctx context.Context, after eventstore.Position) iter.Seq2
 				return
 			}
 			switch {
-			case f.at > before:
+			case f.at.beyond() && isBadPlace(err):
+				f.at.seen = nil // it was another node's word
+				continue
+			case f.at.reached() > before.reached():
 				tries, f.vain = 0, 0
 			case errors.Is(err, errBehind):
 				f.vain++
@@ -37,9 +41,9 @@ func (s *Store) Follow(ctx context.Context, after eventstore.Position) iter.Seq2
 				return
 			}
 			if planted.FollowFromHead.Here() {
-				f.at, _ = s.horizon.known()
+				f.at.own, _ = s.horizon.known()
 			}
-			s.o.Logger.Warn("following the event store was interrupted", "after", f.at, "error", err)
+			s.o.Logger.Warn("following the event store was interrupted", "after", f.at.own, "error", err)
 			s.cluster.pause(ctx, tries)
 		}
 	}
@@ -48,9 +52,9 @@ func (s *Store) Follow(ctx context.Context, after eventstore.Position) iter.Seq2
 // follower is one Follow.
 type follower struct {
 	store  *Store
-	at     eventstore.Position // of the last record that was yielded
-	placed bool                // at is known to be a place in this log
-	vain   int                 // subscriptions given up in a row that brought nothing
+	at     place
+	placed bool // at is known to be a place in this log
+	vain   int  // subscriptions given up in a row that brought nothing
 }
 
 // idle is how long a follower hears nothing before it begins to doubt. It takes
@@ -65,8 +69,8 @@ func (f *follower) final(ctx context.Context, err error) error {
 		return eventstore.ErrClosed
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case f.at > 0 && isBadPlace(err):
-		return fmt.Errorf("position %d is no record's place in this log (%w): %w", f.at, err, eventstore.ErrAhead)
+	case f.at.own > 0 && isBadPlace(err):
+		return fmt.Errorf("position %d is no record's place in this log (%w): %w", f.at.own, err, eventstore.ErrAhead)
 	case isTransient(err), errors.Is(err, eventstore.ErrUnavailable),
 		errors.Is(err, errBehind), errors.Is(err, errNoMore), errors.Is(err, errMoved):
 		return nil
@@ -93,8 +97,13 @@ func (f *follower) run(ctx context.Context, yield func([]eventstore.Record, erro
 	defer doubt.asked.Wait()
 	defer stop()
 	for {
-		batch, err := sub.next(ctx, doubt.wait)
+		batch, seen, err := sub.next(ctx, doubt.wait)
+		further := seen.GetCommitPosition() > f.at.seen.GetCommitPosition()
+		f.at.seen = seen
 		switch {
+		case errors.Is(err, errQuiet) && further:
+			doubt.end() // it searches
+			continue
 		case errors.Is(err, errQuiet):
 			if err := doubt.grow(asking); err != nil {
 				f.store.cluster.heed(sub.link, &lostError{cause: err})
@@ -105,7 +114,7 @@ func (f *follower) run(ctx context.Context, yield func([]eventstore.Record, erro
 			return false, err
 		}
 		doubt.end()
-		f.at = batch[len(batch)-1].Position
+		f.at.own = batch[len(batch)-1].Position
 		if !yield(batch, nil) {
 			return true, nil
 		}
@@ -122,7 +131,7 @@ func (f *follower) place(ctx context.Context) error {
 	}
 	head, _ := f.store.horizon.known()
 	for again := range 2 {
-		if f.at <= head {
+		if f.at.own <= head {
 			break
 		}
 		if again > 0 {
@@ -133,8 +142,8 @@ func (f *follower) place(ctx context.Context) error {
 			return err
 		}
 	}
-	if f.at > head {
-		return fmt.Errorf("%w: %d is asked for, %d is the head", eventstore.ErrAhead, f.at, head)
+	if f.at.own > head {
+		return fmt.Errorf("%w: %d is asked for, %d is the head", eventstore.ErrAhead, f.at.own, head)
 	}
 	f.placed = true
 	return nil
@@ -157,9 +166,9 @@ func (d *doubts) grow(ctx context.Context) error {
 	idle := d.idle()
 	known, _ := d.store.horizon.known()
 	switch {
-	case known > d.at && d.expected:
+	case known > d.at.own && d.expected:
 		return errBehind
-	case known > d.at:
+	case known > d.at.own:
 		d.expected, d.wait = true, idle/5
 	case d.wait == idle:
 		d.wait = idle / 5

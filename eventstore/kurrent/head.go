@@ -2,8 +2,10 @@ package kurrent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 
@@ -18,23 +20,47 @@ import (
 // log is shared; then some more; and only then does the server search, which
 // may take as long as there are foreign records. What was looked through once is
 // not looked through again.
+//
+// The server says nothing while it searches, so its silence does not mean that it is
+// lost: that the connection stands is seen by its keep-alive. In case the server has
+// forgotten the search, or the connection has none, another one begins after a time
+// that doubles, on a new connection.
 func (s *Store) Head(ctx context.Context) (eventstore.Position, error) {
-	var end eventstore.Position
-	for _, count := range []uint64{1, 64} {
-		back, err := s.lookBack(ctx, endOfAll(count), count)
+	for patience := searchPatience * s.o.ReadTimeout; ; {
+		near, err := s.lookNear(ctx)
 		if err != nil {
 			return 0, err
 		}
-		end = max(end, back.end)
-		if back.found {
-			return s.horizon.passed(back.own, end), nil
+		if near.found {
+			return s.horizon.passed(near.own, near.end), nil
+		}
+		back, err := s.lookBack(ctx, endOfOurs(), math.MaxUint64, patience)
+		switch {
+		case err == nil:
+			return s.horizon.passed(back.own, max(near.end, back.end)), nil
+		case !errors.Is(err, eventstore.ErrUnavailable):
+			return 0, err
+		case errors.Is(err, errNoSign):
+			patience *= 2
 		}
 	}
-	back, err := s.lookBack(ctx, endOfOurs(), math.MaxUint64)
-	if err != nil {
-		return 0, err
+}
+
+// searchPatience is how many times as long as for other answers is waited for the first
+// search.
+const searchPatience = 12
+
+// lookNear reads the log's last records.
+func (s *Store) lookNear(ctx context.Context) (near lookedBack, err error) {
+	for _, count := range []uint64{1, 64} {
+		end := near.end
+		near, err = s.lookBack(ctx, endOfAll(count), count, 0)
+		near.end = max(near.end, end)
+		if err != nil || near.found {
+			return near, err
+		}
 	}
-	return s.horizon.passed(back.own, max(end, back.end)), nil
+	return near, nil
 }
 
 // lookedBack is what was seen of the log's end.
@@ -45,12 +71,16 @@ type lookedBack struct {
 }
 
 // lookBack reads the log from its end until a record is ours, or stands where it
-// was examined before. count is how many records req asks for.
-func (s *Store) lookBack(ctx context.Context, req *streams.ReadReq, count uint64) (lookedBack, error) {
+// was examined before. count is how many records req asks for; silence is for how long
+// the server may say nothing, 0 for as long as it may elsewhere.
+func (s *Store) lookBack(ctx context.Context, req *streams.ReadReq, count uint64, silence time.Duration) (lookedBack, error) {
 	own, examined := s.horizon.known()
 	var back lookedBack
 	err := s.read(ctx, func(a *attempt) error {
 		back = lookedBack{own: own}
+		if silence > 0 {
+			a.silence(silence)
+		}
 		n, err := readEvents(a.ctx, a.conn, req, func(e *streams.ReadResp_ReadEvent) error {
 			a.sign()
 			at := eventstore.Position(e.GetEvent().GetCommitPosition())

@@ -8,8 +8,6 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc"
-
-	"github.com/pmledger/pmledger/eventstore"
 )
 
 // searchWindow is how many records the server looks through before it says how
@@ -67,13 +65,18 @@ func endOfOurs() *streams.ReadReq {
 	return req
 }
 
-// following subscribes to what stands after a position, 0 for all.
-func following(after eventstore.Position) *streams.ReadReq {
+// following subscribes to what stands after a place, the zero place for all.
+func following(after place) *streams.ReadReq {
 	o := options()
 	all := &streams.ReadReq_Options_AllOptions{AllOption: &streams.ReadReq_Options_AllOptions_Start{Start: none}}
-	if after > 0 {
+	switch {
+	case after.beyond():
 		all.AllOption = &streams.ReadReq_Options_AllOptions_Position{Position: &streams.ReadReq_Options_Position{
-			CommitPosition: uint64(after), PreparePosition: uint64(after),
+			CommitPosition: after.seen.GetCommitPosition(), PreparePosition: after.seen.GetPreparePosition(),
+		}}
+	case after.own > 0:
+		all.AllOption = &streams.ReadReq_Options_AllOptions_Position{Position: &streams.ReadReq_Options_Position{
+			CommitPosition: uint64(after.own), PreparePosition: uint64(after.own),
 		}}
 	}
 	o.StreamOption = &streams.ReadReq_Options_All{All: all}

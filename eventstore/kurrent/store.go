@@ -42,7 +42,8 @@ type Options struct {
 	AppendTimeout time.Duration
 	// ReadTimeout bounds how long Head, Ready and a page of Stream go without an
 	// answer, repeats included, and how long a follower hears nothing before it asks
-	// the leader whether there is something to hear. 0: defaultDeadline, else 5 s.
+	// the leader whether there is something to hear. It does not bound how long the
+	// server searches for Head. 0: defaultDeadline, else 5 s.
 	ReadTimeout time.Duration
 	// MaxAppend bounds the bytes of one append as the server counts them: data,
 	// metadata, and two for each letter of the type. 0: 1 MiB, which is what servers
@@ -130,9 +131,10 @@ func (s *Store) Close() error { return s.cluster.close() }
 
 // Ready asks the leader for the log's end: nil means that commands can be
 // executed and the log be followed now. Otherwise ErrUnavailable, ErrClosed,
-// ctx's error, or the server's refusal.
+// ctx's error, or the server's refusal. However much others have written, it takes
+// no longer.
 func (s *Store) Ready(ctx context.Context) error {
-	_, err := s.Head(ctx)
+	_, err := s.lookBack(ctx, endOfAll(1), 1, 0)
 	return err
 }
 
@@ -166,6 +168,18 @@ type attempt struct {
 
 // sign notes that the server has answered something.
 func (a *attempt) sign() { a.idle.Reset(a.left) }
+
+// silence lets the server give no sign for longer.
+func (a *attempt) silence(d time.Duration) {
+	a.left = d
+	a.sign()
+}
+
+// mute tells whether the node is suspect although it was the caller who would not wait
+// any longer.
+func (a *attempt) mute(began time.Time) bool {
+	return a.link.mute(began) && time.Since(began) >= a.left/2
+}
 
 var errNoSign = errors.New("the server gave no sign")
 
@@ -217,7 +231,7 @@ func (s *Store) tryRead(ctx, limited context.Context, do func(*attempt) error) e
 	if cause := context.Cause(running); err != nil && errors.Is(cause, errNoSign) {
 		err = &lostError{cause: cause}
 	}
-	if err != nil && (ctx.Err() == nil || l.mute(began)) {
+	if err != nil && (ctx.Err() == nil || a.mute(began)) {
 		s.cluster.heed(l, err)
 	}
 	return err

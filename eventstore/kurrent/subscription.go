@@ -31,11 +31,28 @@ type subscription struct {
 	space chan struct{} // holds a token when something was taken
 
 	mu    sync.Mutex
+	seen  *streams.ReadResp_Checkpoint // up to here, all there is was put
 	batch []eventstore.Record
 	bytes int
 	usual int   // length of the last batch that was taken
 	err   error // why nothing more comes
 }
+
+// place is where a follower is in the log.
+type place struct {
+	own eventstore.Position // of the last record that was yielded, or that was begun after
+	// seen is how far the server has looked for others, in its own words: the two numbers
+	// of a record that may be anyone's. nil: it has not said.
+	seen *streams.ReadResp_Checkpoint
+}
+
+// reached is how far there is nothing left to receive.
+func (p place) reached() eventstore.Position {
+	return max(p.own, eventstore.Position(p.seen.GetCommitPosition()))
+}
+
+// beyond tells whether the server has looked further than to the last record.
+func (p place) beyond() bool { return p.reached() > p.own }
 
 // Why a subscription has nothing to give, now or any more. None is the caller's
 // concern: the next one goes on after it.
@@ -46,8 +63,8 @@ var (
 	errBehind = errors.New("the node does not send what the leader has")
 )
 
-// subscribe begins to receive what stands after a position. end must be called.
-func (s *Store) subscribe(ctx context.Context, after eventstore.Position) (*subscription, error) {
+// subscribe begins to receive what stands after a place. end must be called.
+func (s *Store) subscribe(ctx context.Context, after place) (*subscription, error) {
 	limited, stop := context.WithTimeout(ctx, s.o.ReadTimeout)
 	defer stop()
 	l, c, err := s.cluster.acquire(limited, forFollows)
@@ -57,7 +74,7 @@ func (s *Store) subscribe(ctx context.Context, after eventstore.Position) (*subs
 	running, cancel := context.WithCancelCause(leaderOnly(ctx))
 	sub := &subscription{
 		store: s, link: l, cancel: cancel, done: make(chan struct{}),
-		ready: make(chan struct{}, 1), space: make(chan struct{}, 1),
+		ready: make(chan struct{}, 1), space: make(chan struct{}, 1), seen: after.seen,
 	}
 	go sub.watch(running)
 	go sub.run(running, c, after)
@@ -73,7 +90,7 @@ func (s *subscription) watch(ctx context.Context) {
 	}
 }
 
-func (s *subscription) run(ctx context.Context, c *conn, after eventstore.Position) {
+func (s *subscription) run(ctx context.Context, c *conn, after place) {
 	defer close(s.done)
 	defer s.link.follows.give(c)
 	err := s.receive(ctx, c, after)
@@ -97,14 +114,14 @@ func (s *subscription) end() {
 }
 
 // receive fills the batch until the subscription fails.
-func (s *subscription) receive(ctx context.Context, c *conn, after eventstore.Position) error {
+func (s *subscription) receive(ctx context.Context, c *conn, after place) error {
 	confirmed := time.AfterFunc(s.link.limit, func() { s.cancel(errNoSign) })
 	defer confirmed.Stop()
 	answers, err := streams.NewStreamsClient(c.ClientConn).Read(ctx, following(after))
 	if err != nil {
 		return &replyError{err: err}
 	}
-	for at := after; ; {
+	for at := after.own; ; {
 		answer, err := answers.Recv()
 		if errors.Is(err, io.EOF) {
 			return errNoMore
@@ -127,7 +144,10 @@ func (s *subscription) receive(ctx context.Context, c *conn, after eventstore.Po
 				return err
 			}
 		case *streams.ReadResp_Checkpoint_:
-			s.store.horizon.checked(at, after, eventstore.Position(content.Checkpoint.GetCommitPosition()))
+			s.store.horizon.checked(at, after.own, eventstore.Position(content.Checkpoint.GetCommitPosition()))
+			s.mu.Lock()
+			s.seen = content.Checkpoint
+			s.mu.Unlock()
 		}
 	}
 }
@@ -166,16 +186,17 @@ func (s *subscription) finish(err error) {
 	token(s.ready)
 }
 
-// next waits for records, at most as long as given; then errQuiet.
-func (s *subscription) next(ctx context.Context, atMost time.Duration) ([]eventstore.Record, error) {
+// next waits for records, at most as long as given; then errQuiet. What it returns is
+// all there is up to the checkpoint that it returns, in whatever case.
+func (s *subscription) next(ctx context.Context, atMost time.Duration) ([]eventstore.Record, *streams.ReadResp_Checkpoint, error) {
 	timer := time.NewTimer(atMost)
 	defer timer.Stop()
-	for {
+	for quiet := false; ; {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		s.mu.Lock()
-		batch, err := s.batch, s.err
+		batch, seen, err := s.batch, s.seen, s.err
 		if len(batch) > 0 {
 			s.batch, s.bytes, s.usual = nil, 0, len(batch)
 		}
@@ -184,16 +205,19 @@ func (s *subscription) next(ctx context.Context, atMost time.Duration) ([]events
 			token(s.space)
 			last := batch[len(batch)-1].Position
 			s.store.horizon.passed(last, last)
-			return batch, nil
+			return batch, seen, nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, seen, err
+		}
+		if quiet {
+			return nil, seen, errQuiet
 		}
 		select {
 		case <-ctx.Done():
 		case <-s.ready:
 		case <-timer.C:
-			return nil, errQuiet
+			quiet = true
 		}
 	}
 }

@@ -84,7 +84,7 @@ func (p *Publisher) answer(ctx context.Context, timeout <-chan time.Time) (*nats
 		if p.o.Server != nil {
 			p.o.Server.doubt()
 		}
-		return nil, fmt.Errorf("the stream did not acknowledge within %s", p.o.AckTimeout)
+		return nil, fmt.Errorf("%w within %s", errUnacknowledged, p.o.AckTimeout)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -89,12 +89,17 @@ func (b *bus) js(options ...nats.Option) jetstream.JetStream {
 }
 
 // wire carries connections to a server. A muted wire still delivers what the client
-// sends but swallows every answer; a cut wire ends all connections.
+// sends but swallows every answer; a cut wire ends all connections. One that was
+// stalled carries nothing any more on the connections it has, and new ones as ever.
 type wire struct {
 	listener net.Listener
 	target   string
 	muted    atomic.Bool
 	lie      atomic.Pointer[func(answer []byte) []byte] // what it makes of an answer; nil leaves it alone
+	rate     atomic.Int64                               // bytes a second to the server on each connection; 0: no limit
+	made     atomic.Int64                               // how many connections
+	stalled  atomic.Int64                               // the first so many of these carry nothing
+	ended    chan struct{}
 	mu       sync.Mutex
 	open     []net.Conn
 	running  sync.WaitGroup
@@ -106,10 +111,11 @@ func newWire(t testing.TB, target string) *wire {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{listener: l, target: target}
+	w := &wire{listener: l, target: target, ended: make(chan struct{})}
 	w.running.Go(w.accept)
 	t.Cleanup(func() {
 		_ = l.Close()
+		close(w.ended)
 		w.cut()
 		w.running.Wait()
 	})
@@ -132,15 +138,46 @@ func (w *wire) accept() {
 		w.mu.Lock()
 		w.open = append(w.open, client, upstream)
 		w.mu.Unlock()
+		number := w.made.Add(1)
 		w.running.Go(func() {
-			_, _ = io.Copy(upstream, client)
+			_, _ = io.Copy(carries{upstream, w, number}, client)
 			_ = upstream.Close()
 		})
-		w.running.Go(func() { w.answers(client, upstream) })
+		w.running.Go(func() { w.answers(client, upstream, number) })
 	}
 }
 
-func (w *wire) answers(client, upstream net.Conn) {
+// stall makes the connections that there are look well and carry nothing.
+func (w *wire) stall() { w.stalled.Store(w.made.Load()) }
+
+// holds waits until the wire ends if the connection is stalled: nothing comes through
+// then either.
+func (w *wire) holds(number int64) bool {
+	stalled := number <= w.stalled.Load()
+	if stalled {
+		<-w.ended
+	}
+	return stalled
+}
+
+// carries is the way to the server on one connection.
+type carries struct {
+	io.Writer
+	w      *wire
+	number int64
+}
+
+func (c carries) Write(b []byte) (int, error) {
+	if c.w.holds(c.number) {
+		return 0, net.ErrClosed
+	}
+	if rate := c.w.rate.Load(); rate > 0 {
+		time.Sleep(time.Duration(len(b)) * time.Second / time.Duration(rate))
+	}
+	return c.Writer.Write(b)
+}
+
+func (w *wire) answers(client, upstream net.Conn, number int64) {
 	defer func() { _ = client.Close() }()
 	buffer := make([]byte, 64<<10)
 	for {
@@ -150,6 +187,9 @@ func (w *wire) answers(client, upstream net.Conn) {
 		}
 		if w.muted.Load() {
 			continue
+		}
+		if w.holds(number) {
+			return
 		}
 		answer := buffer[:n]
 		if lie := w.lie.Load(); lie != nil {

@@ -106,7 +106,7 @@ func unavailable(err error) error {
 	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled):
 		return fmt.Errorf("%w: JetStream is switched off on the NATS server", err)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: JetStream does not answer; a cluster does while most of its servers run", err)
+		return fmt.Errorf("%w: %w", err, errSilent)
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return fmt.Errorf("%w: JetStream is not enabled for the account of this user", err)
 	}

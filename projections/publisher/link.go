@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -28,8 +29,10 @@ func (p *Publisher) connect() error {
 		nats.CustomReconnectDelay(func(attempts int) time.Duration {
 			return min(time.Duration(attempts)*reconnect, time.Second) + rand.N(reconnect)
 		}),
-		nats.ConnectHandler(func(*nats.Conn) { p.renewed() }),
-		nats.ReconnectHandler(func(*nats.Conn) { p.renewed() }),
+		nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(pingsUnanswered),
+		nats.FlusherTimeout(p.o.AckTimeout), // of a write, which holds the connection's lock
+		nats.ConnectHandler(func(*nats.Conn) { p.renewed(false) }),
+		nats.ReconnectHandler(func(*nats.Conn) { p.renewed(true) }),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { p.unreached(err) }),
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { p.disconnect() }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { p.complaint(err) }),
@@ -54,10 +57,11 @@ func (p *Publisher) connect() error {
 	return nil
 }
 
-func (p *Publisher) renewed() {
+func (p *Publisher) renewed(again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.link.denied, p.link.dial = nil, nil
+	p.status.Connected = p.status.Connected || again
 }
 
 func (p *Publisher) unreached(err error) {
@@ -97,9 +101,27 @@ func (p *Publisher) complaint(err error) {
 // a subscription that was refused is not tried again on its own, and credentials
 // are read when a connection is made.
 func (p *Publisher) renew() {
-	if p.deniedBy() == nil {
+	if p.deniedBy() != nil {
+		p.reconnect()
+	}
+}
+
+// leave makes a new connection, to the next server when there are several, after a
+// session that ended because no answer came. The connection may carry nothing any
+// more, which a way that just swallows everything does not tell.
+func (p *Publisher) leave(ctx context.Context, why error) {
+	if !errors.Is(why, errSilent) && !errors.Is(why, errUnacknowledged) {
 		return
 	}
+	p.reconnect()
+	for began := time.Now(); !p.nc.IsConnected() && time.Since(began) < nats.DefaultTimeout; {
+		if pause(ctx, reconnect) != nil {
+			return
+		}
+	}
+}
+
+func (p *Publisher) reconnect() {
 	if err := p.nc.ForceReconnect(); err != nil {
 		p.o.Logger.Warn("the connection to NATS cannot be renewed", "error", err)
 	}

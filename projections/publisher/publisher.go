@@ -41,6 +41,11 @@ const (
 	// embedded server may listen to.
 	replyPrefix = "_pm.reply"
 	reconnect   = 20 * time.Millisecond // before the first attempt; later ones wait longer
+	// A connection that nothing waits on is given up after 15 s without an answer.
+	pingEvery       = 5 * time.Second
+	pingsUnanswered = 2
+	// lookIdle is how often the stream is looked at while there is nothing to publish.
+	lookIdle = 5 * time.Second
 	// standstill is how long the stream must not move, although there is
 	// something to publish, before a standby takes over.
 	standstill = 2 * time.Second
@@ -103,6 +108,7 @@ type Publisher struct {
 	compared  bool // the stream's files with its state
 	benign    gaps // the gaps of the stream that were found to hide nothing
 	conflicts int  // in a row, without a message stored in between
+	most      int  // messages that are handed over together
 
 	// Of the session that runs.
 	at        end
@@ -110,6 +116,7 @@ type Publisher struct {
 	moved     bool      // the stream has moved
 	standsBy  bool      // for another publisher
 	stillFrom time.Time // since when the other stands still, although there is something to publish
+	looked    time.Time // when the stream was last found as it should be
 
 	mu      sync.Mutex
 	status  Status
@@ -136,7 +143,7 @@ func New(o Options) (*Publisher, error) {
 	}
 	p := &Publisher{
 		o: o, bus: o.Bus, acks: make(chan *nats.Msg, 4*batchMax), inbox: replyPrefix + "." + nuid.Next() + ".",
-		header: nats.Header{}, checked: make(chan struct{}),
+		header: nats.Header{}, checked: make(chan struct{}), most: batchMax,
 	}
 	if p.bus == nil {
 		p.bus = p.jetStream()
@@ -169,6 +176,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 		if p.moved {
 			delay = backoffFirst
 		}
+		p.leave(ctx, err)
 		pause(ctx, delay/2+rand.N(delay))
 		p.renew()
 		delay = min(2*delay, backoffMax)
@@ -215,7 +223,10 @@ func (p *Publisher) follow(ctx context.Context) error {
 func (p *Publisher) rest(ctx context.Context, until rest) error {
 	switch until {
 	case untilMore:
-		if err := p.o.Source.Wait(ctx, p.at.position); err != nil {
+		waiting, stop := context.WithTimeout(ctx, lookIdle)
+		defer stop()
+		err := p.o.Source.Wait(waiting, p.at.position)
+		if err != nil && (ctx.Err() != nil || waiting.Err() == nil) {
 			return fmt.Errorf("the events view: %w", err)
 		}
 	case aWhile:

@@ -28,6 +28,11 @@ var (
 	errTakeover = errors.New("the other publisher stands still")
 	errCut      = errors.New("the connection to NATS was lost")
 	errDown     = errors.New("not connected to NATS")
+	// Nothing came from a server that seems to be there.
+	errSilent         = errors.New("JetStream does not answer; a cluster does while most of its servers run")
+	errUnacknowledged = errors.New("the stream did not acknowledge")
+	// The stream was deleted and made anew, or another publisher is at work.
+	errElsewhere = errors.New("the stream does not end where it did")
 )
 
 // HaltedError says why a publisher stopped for good, and what an operator can do.

@@ -63,11 +63,14 @@ func (p *Publisher) step(ctx context.Context) (rest, error) {
 	case p.standsBy:
 		return p.watch(ctx)
 	}
-	messages, err := p.o.Source.Messages(p.at.position, batchMax)
+	messages, err := p.o.Source.Messages(p.at.position, p.most)
 	if err != nil {
 		return noTime, fmt.Errorf("the events view: %w", err)
 	}
 	if len(messages) == 0 {
+		if err := p.look(ctx); err != nil {
+			return noTime, err
+		}
 		p.idle()
 		return untilMore, nil
 	}
@@ -80,12 +83,15 @@ func (p *Publisher) step(ctx context.Context) (rest, error) {
 	stored, err := p.publish(ctx, p.at, messages)
 	if stored.sequence > p.at.sequence {
 		p.moved, p.conflicts = true, 0
-		p.at = stored
+		p.at, p.most = stored, min(2*p.most, batchMax)
 		p.published(stored)
 	}
-	if errors.Is(err, errConflict) {
+	switch {
+	case errors.Is(err, errConflict):
 		p.conflicts++
 		p.conflicted()
+	case err != nil && len(messages) > singlesMax: // the way may be slow, and what is under way is lost with a connection
+		p.most = max(p.most/4, singlesMax)
 	}
 	return noTime, err
 }
@@ -99,7 +105,7 @@ func (p *Publisher) place(ctx context.Context) error {
 	if known := p.Status().Position; planted.RemembersItsPlace.Here() && known > 0 {
 		e.position = known
 	}
-	p.at, p.placed = e, true
+	p.at, p.placed, p.looked = e, true, p.o.Now()
 	p.moved = p.reached(e)
 	if p.conflicts > 1 { // the second in a row: it was no leftover of an earlier session
 		p.standsBy = true
@@ -118,7 +124,7 @@ func (p *Publisher) watch(ctx context.Context) (rest, error) {
 	}
 	if len(messages) == 0 {
 		p.stillFrom = time.Time{}
-		return untilMore, nil
+		return untilMore, p.look(ctx)
 	}
 	if p.stillFrom.IsZero() {
 		p.stillFrom = p.o.Now()
@@ -140,4 +146,23 @@ func (p *Publisher) watch(ctx context.Context) (rest, error) {
 		return noTime, errTakeover
 	}
 	return aWhile, nil
+}
+
+// look finds out, once in a while, whether the stream is still the one that this
+// publisher has found or written. Nobody tells when it is deleted, and who has nothing
+// to publish asks for nothing. A standby's stream may have grown.
+func (p *Publisher) look(ctx context.Context) error {
+	now := p.o.Now()
+	if now.Sub(p.looked) < lookIdle {
+		return nil
+	}
+	info, err := p.bus.Info(ctx, false)
+	if err != nil {
+		return err
+	}
+	if last := info.State.LastSeq; last < p.at.sequence || last > p.at.sequence && !p.standsBy {
+		return fmt.Errorf("%w: at sequence %d instead of %d", errElsewhere, last, p.at.sequence)
+	}
+	p.looked = now
+	return nil
 }

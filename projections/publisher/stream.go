@@ -82,7 +82,7 @@ func (p *Publisher) ensure(ctx context.Context) (jetstream.Stream, error) {
 	stream, err = p.js.UpdateStream(ctx, want)
 	var refused *jetstream.APIError
 	if err == nil || !errors.As(err, &refused) || refused.Code >= 500 && refused.ErrorCode != errInvalidConfig {
-		return stream, err
+		return stream, unavailable(err)
 	}
 	if embedded {
 		return p.rebuild(ctx, fmt.Sprintf("its settings cannot be repaired: %v", err))
@@ -169,7 +169,7 @@ func (p *Publisher) rebuild(ctx context.Context, cause string) (jetstream.Stream
 	p.o.Logger.Error("the embedded stream is damaged and is rebuilt from the log", "stream", StreamName, "cause", cause)
 	places := p.places(ctx)
 	if err := p.js.DeleteStream(ctx, StreamName); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, fmt.Errorf("the damaged stream %s cannot be removed: %w", StreamName, err)
+		return nil, fmt.Errorf("the damaged stream %s cannot be removed: %w", StreamName, unavailable(err))
 	}
 	p.benign = gaps{}
 	p.mu.Lock()

@@ -16,7 +16,8 @@ type RPC int
 const (
 	Append RPC = iota
 	ReadStream
-	ReadAll
+	ReadAll // without a filter
+	Search  // a read of $all with a filter
 	Subscribe
 	Delete
 	Gossip
@@ -25,7 +26,7 @@ const (
 )
 
 func (r RPC) String() string {
-	return [...]string{"append", "read stream", "read $all", "subscribe", "delete", "gossip", "features"}[r]
+	return [...]string{"append", "read stream", "read $all", "search $all", "subscribe", "delete", "gossip", "features"}[r]
 }
 
 // Fault is what goes wrong with a call. The zero value is nothing.

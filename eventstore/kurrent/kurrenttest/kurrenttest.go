@@ -43,6 +43,9 @@ type Options struct {
 	// CommitTimeout is how long a node that is cut off tries to commit an append.
 	// 0: 2 s.
 	CommitTimeout time.Duration
+	// SearchRate is how many records a second the server looks through for reads and
+	// subscriptions with a filter. 0: without a limit.
+	SearchRate int
 	// TLS serves TLS with a certificate made for the purpose.
 	TLS bool
 	// Users are passwords by name; nil: nobody is asked who they are.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
@@ -21,6 +22,8 @@ func (s *streamService) Read(req *streams.ReadReq, call streams.Streams_ReadServ
 		return status.Error(codes.InvalidArgument, "a read needs its stream, count, filter and uuid options")
 	case o.GetSubscription() != nil:
 		kind = Subscribe
+	case o.GetAll() != nil && o.GetFilter() != nil:
+		kind = Search
 	case o.GetAll() != nil:
 		kind = ReadAll
 	}
@@ -47,7 +50,7 @@ func (s *streamService) Read(req *streams.ReadReq, call streams.Streams_ReadServ
 		return r.subscribeToAll()
 	case kind == Subscribe:
 		return r.subscribeToStream()
-	case kind == ReadAll:
+	case kind == ReadAll, kind == Search:
 		return r.all()
 	default:
 		return r.stream()
@@ -62,6 +65,20 @@ type reading struct {
 	fault *Fault
 	match func(*Record) bool
 	sent  int
+	seen  int // records that were held against the filter
+}
+
+// passes tells whether the filter lets a record pass, and takes the time for it.
+func (r *reading) passes(record *Record) (bool, error) {
+	const atOnce = 50
+	r.seen++
+	if rate := r.n.server.o.SearchRate; rate > 0 && r.o.GetFilter() != nil && r.seen%atOnce == 0 {
+		slow := Slow(atOnce * time.Second / time.Duration(rate))
+		if err := slow.pause(r.call.Context()); err != nil {
+			return false, err
+		}
+	}
+	return r.match(record), nil
 }
 
 // stream reads a stream. A stream that is not there is an answer, no error.
@@ -124,7 +141,9 @@ func (r *reading) all() error {
 	left := r.o.GetCount()
 	if r.backwards() {
 		for at = min(at, visible); at > 0 && left > 0; at-- {
-			if !r.match(records[at-1]) {
+			if passes, err := r.passes(records[at-1]); err != nil {
+				return err
+			} else if !passes {
 				continue
 			}
 			left--
@@ -135,7 +154,9 @@ func (r *reading) all() error {
 		return nil
 	}
 	for ; at < visible && left > 0; at++ {
-		if !r.match(records[at]) {
+		if passes, err := r.passes(records[at]); err != nil {
+			return err
+		} else if !passes {
 			continue
 		}
 		left--

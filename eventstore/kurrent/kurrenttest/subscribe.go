@@ -31,10 +31,12 @@ func (r *reading) subscribeToAll() error {
 		if record.Position <= after {
 			return nil // also when the log had not come so far yet
 		}
-		if r.match(record) {
-			if err := r.send(record); err != nil {
-				return err
-			}
+		passes, err := r.passes(record)
+		if err == nil && passes {
+			err = r.send(record)
+		}
+		if err != nil {
+			return err
 		}
 		if considered++; r.o.GetFilter() == nil || considered < every {
 			return nil
@@ -83,6 +85,11 @@ func (r *reading) pursue(next int, each func(*Record) error) error {
 				if err := each(record); err != nil {
 					return err
 				}
+				select {
+				case <-dropped:
+					return tooBusy()
+				default:
+				}
 			}
 			next = visible
 		}
@@ -96,11 +103,13 @@ func (r *reading) pursue(next int, each func(*Record) error) error {
 		case <-ctx.Done():
 			return status.FromContextError(ctx.Err()).Err()
 		case <-dropped:
-			return status.Error(codes.Unavailable, "Server Is Too Busy")
+			return tooBusy()
 		case <-changed:
 		}
 	}
 }
+
+func tooBusy() error { return status.Error(codes.Unavailable, "Server Is Too Busy") }
 
 func (r *reading) confirm() error {
 	return r.call.Send(&streams.ReadResp{Content: &streams.ReadResp_Confirmation{
