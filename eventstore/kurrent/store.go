@@ -29,6 +29,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/pmledger/pmledger/eventstore"
 )
@@ -231,10 +233,17 @@ func (s *Store) tryRead(ctx, limited context.Context, do func(*attempt) error) e
 	if cause := context.Cause(running); err != nil && errors.Is(cause, errNoSign) {
 		err = &lostError{cause: cause}
 	}
-	if err != nil && (ctx.Err() == nil || a.mute(began)) {
+	if err != nil && (!waitedOut(ctx, err) || a.mute(began)) {
 		s.cluster.heed(l, err)
 	}
 	return err
+}
+
+// waitedOut tells whether it was the caller who would not wait any longer. The server
+// is told the deadline too, and may be a moment faster to notice.
+func waitedOut(ctx context.Context, err error) bool {
+	deadline, set := ctx.Deadline()
+	return ctx.Err() != nil || set && status.Code(err) == codes.DeadlineExceeded && time.Until(deadline) < 100*time.Millisecond
 }
 
 // final is the error that no repeat can mend, or nil.
