@@ -15,6 +15,7 @@ import (
 // A search in what others have written takes twice as long as a server may be silent
 // elsewhere. It is waited for, and the leader is not taken for lost.
 func TestASearchTakesItsTime(t *testing.T) {
+	t.Parallel()
 	server := kurrenttest.Start(t, kurrenttest.Options{SearchRate: 4000})
 	writer := open(t, server.ConnectionString(), kurrent.Options{})
 	p := mustAppend(t, writer, stream, 0, records(1))
@@ -36,6 +37,7 @@ func TestASearchTakesItsTime(t *testing.T) {
 // Whoever does not wait for a search leaves the leader as it is, and whether the store is
 // ready does not depend on one.
 func TestALeaderThatSearchesIsNotGivenUp(t *testing.T) {
+	t.Parallel()
 	server := kurrenttest.Start(t, kurrenttest.Options{SearchRate: 1000})
 	writer := open(t, server.ConnectionString(), kurrent.Options{})
 	mustAppend(t, writer, stream, 0, records(1))
@@ -57,6 +59,7 @@ func TestALeaderThatSearchesIsNotGivenUp(t *testing.T) {
 
 // A search that the server has forgotten is begun anew.
 func TestAForgottenSearchIsBegunAnew(t *testing.T) {
+	t.Parallel()
 	server := kurrenttest.Start(t, kurrenttest.Options{})
 	writer := open(t, server.ConnectionString(), kurrent.Options{})
 	p := mustAppend(t, writer, stream, 0, records(1))
@@ -74,6 +77,7 @@ func TestAForgottenSearchIsBegunAnew(t *testing.T) {
 // A follower knows that there is a record to come, and hears nothing but how far the
 // server has looked for it. That is enough.
 func TestAFollowerWaitsWhileTheServerSearches(t *testing.T) {
+	t.Parallel()
 	server := kurrenttest.Start(t, kurrenttest.Options{SearchRate: 4000})
 	s := open(t, server.ConnectionString(), kurrent.Options{ReadTimeout: time.Second})
 	p := mustAppend(t, s, stream, 0, records(1))
@@ -91,6 +95,7 @@ func TestAFollowerWaitsWhileTheServerSearches(t *testing.T) {
 // Subscriptions that end more often than the server gets through what others wrote lead
 // to the next record all the same: each goes on where the one before had got to.
 func TestAFollowerGoesOnWhereTheServerHasLooked(t *testing.T) {
+	t.Parallel()
 	server := kurrenttest.Start(t, kurrenttest.Options{SearchRate: 4000})
 	s := open(t, server.ConnectionString(), kurrent.Options{Gap: 50 * time.Millisecond})
 	p := mustAppend(t, s, stream, 0, records(1))
@@ -121,6 +126,7 @@ func TestAFollowerGoesOnWhereTheServerHasLooked(t *testing.T) {
 // What the server has said of how far it looked may be no place to another node. The
 // follower's own record is.
 func TestAPlaceOfOthersMayBeRefused(t *testing.T) {
+	t.Parallel()
 	server := kurrenttest.Start(t, kurrenttest.Options{})
 	s := open(t, server.ConnectionString(), kurrent.Options{})
 	mustAppend(t, s, stream, 0, records(1))
