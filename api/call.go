@@ -61,7 +61,7 @@ var (
 // refused it. It always writes one answer.
 func (s *Server) run(ec echo.Context, r *route, refused error) {
 	c := &call{Server: s, route: r, request: ec.Request(), answer: ec.Response(), began: time.Now()}
-	if r.method != http.MethodGet { // a read waits for WaitTimeout at most, and then for a write that ends in time
+	if !r.isRead() { // a read waits for WaitTimeout at most, and then for a write that ends in time
 		ctx, cancel := context.WithTimeout(c.request.Context(), s.AnswerTimeout)
 		defer cancel()
 		c.request = c.request.WithContext(ctx)
