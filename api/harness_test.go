@@ -268,7 +268,7 @@ func (b *bench) as(key, method, target, body string, headers ...string) answer {
 	w := httptest.NewRecorder()
 	b.handler.ServeHTTP(w, r)
 	a := answer{w.Code, w.Header(), w.Body.String()}
-	for _, problem := range papers(b.t).holds(method, target, body, a) {
+	for _, problem := range papers(b.t).holds(b.t, method, target, body, a) {
 		b.t.Errorf("%s %s: %s", method, target, problem)
 	}
 	return a
