@@ -94,7 +94,7 @@ type Config struct {
 	PublicURL string `koanf:"public-url" default:"" usage:"address at which buyers reach the API, such as https://pay.example.com"`
 
 	// RateLimit is what one API key may ask for, on average. 0: no limit.
-	RateLimit float64 `koanf:"rate-limit" default:"1000" dev:"0" usage:"requests per second for one API key; 0: no limit"`
+	RateLimit float64 `koanf:"rate-limit" default:"1000" dev:"0" usage:"requests per second for one API key; 0: no limit, nor one for wrong keys"`
 
 	// RateBurst is how many requests of one key may come at once.
 	RateBurst int `koanf:"rate-burst" default:"2000" usage:"requests one API key may send at once"`
