@@ -207,7 +207,10 @@ func (c *faultCounts) strike(f fault) {
 		opened <- s
 		err = errors.Join(script.run(ctx, s, callsPerLife, &p)...)
 		if err != nil && ctx.Err() == nil {
-			c.blame(fmt.Errorf("an append failed and the log has not stopped: %w", err), "%s", f)
+			<-ctx.Done() // a log refuses a moment before it stops
+			if !errors.Is(ctx.Err(), context.Canceled) {
+				c.blame(fmt.Errorf("an append failed and the log has not stopped: %w", err), "%s", f)
+			}
 		}
 		_ = s.Close() // may fail, too
 	}()
