@@ -96,37 +96,15 @@ func (p *rawParser) value(depth int, member func(name []byte, v rawText)) (rawTe
 }
 
 func (p *rawParser) array(depth int) error {
-	p.at++
-	p.space()
-	for first := true; p.next() != ']'; first = false {
-		if !first {
-			if p.next() != ',' {
-				return p.fault("a comma or the end of an array is missing")
-			}
-			p.at++
-			p.space()
-		}
-		if _, err := p.value(depth+1, nil); err != nil {
-			return err
-		}
-		p.space()
-	}
-	p.at++
-	return nil
+	return p.list(']', "an array", func() error {
+		_, err := p.value(depth+1, nil)
+		return err
+	})
 }
 
 func (p *rawParser) object(depth int, member func(name []byte, v rawText)) error {
 	var names [][]byte
-	p.at++
-	p.space()
-	for first := true; p.next() != '}'; first = false {
-		if !first {
-			if p.next() != ',' {
-				return p.fault("a comma or the end of an object is missing")
-			}
-			p.at++
-			p.space()
-		}
+	return p.list('}', "an object", func() error {
 		name, err := p.name(names)
 		if err != nil {
 			return err
@@ -134,16 +112,11 @@ func (p *rawParser) object(depth int, member func(name []byte, v rawText)) error
 		names = append(names, name)
 		p.space()
 		v, err := p.value(depth+1, nil)
-		if err != nil {
-			return err
-		}
-		if member != nil {
+		if err == nil && member != nil {
 			member(name, v)
 		}
-		p.space()
-	}
-	p.at++
-	return nil
+		return err
+	})
 }
 
 // name reads a member's name and its colon, and refuses one that is there already.
@@ -160,12 +133,7 @@ func (p *rawParser) name(before [][]byte) ([]byte, error) {
 		p.at = start
 		return nil, p.fault("a name stands twice in one object")
 	}
-	p.space()
-	if p.next() != ':' {
-		return nil, p.fault("a colon is missing")
-	}
-	p.at++
-	return name, nil
+	return name, p.colon()
 }
 
 // string is what stands between two quotes; plain tells that no escape is in it.

@@ -136,28 +136,37 @@ func (p *parser) word() (value, error) {
 
 func (p *parser) array(depth int) (value, error) {
 	v := value{kind: kindArray}
+	err := p.list(']', "an array", func() error {
+		item, err := p.value(depth + 1)
+		v.items = append(v.items, item)
+		return err
+	})
+	return v, err
+}
+
+// list reads past a bracket, elements with commas between them, and the end that
+// belongs to the bracket.
+func (p *parser) list(end byte, what string, element func() error) error {
 	p.at++
 	p.space()
-	if p.next() == ']' {
+	if p.next() == end {
 		p.at++
-		return v, nil
+		return nil
 	}
 	for {
 		p.space()
-		item, err := p.value(depth + 1)
-		if err != nil {
-			return value{}, err
+		if err := element(); err != nil {
+			return err
 		}
-		v.items = append(v.items, item)
 		p.space()
 		switch p.next() {
 		case ',':
 			p.at++
-		case ']':
+		case end:
 			p.at++
-			return v, nil
+			return nil
 		default:
-			return value{}, p.fault("a comma or the end of an array is missing")
+			return p.fault("a comma or the end of " + what + " is missing")
 		}
 	}
 }
@@ -165,35 +174,17 @@ func (p *parser) array(depth int) (value, error) {
 func (p *parser) object(depth int) (value, error) {
 	v := value{kind: kindObject}
 	var seen map[string]struct{}
-	p.at++
-	p.space()
-	if p.next() == '}' {
-		p.at++
-		return v, nil
-	}
-	for {
-		p.space()
+	err := p.list('}', "an object", func() error {
 		name, err := p.name(&v, &seen)
 		if err != nil {
-			return value{}, err
+			return err
 		}
 		p.space()
 		item, err := p.value(depth + 1)
-		if err != nil {
-			return value{}, err
-		}
 		v.names, v.items = append(v.names, name), append(v.items, item)
-		p.space()
-		switch p.next() {
-		case ',':
-			p.at++
-		case '}':
-			p.at++
-			return v, nil
-		default:
-			return value{}, p.fault("a comma or the end of an object is missing")
-		}
-	}
+		return err
+	})
+	return v, err
 }
 
 // manyNames is the size from which an object's names are looked up in a map.
@@ -226,12 +217,16 @@ func (p *parser) name(v *value, seen *map[string]struct{}) (string, error) {
 		p.at = start
 		return "", p.fault("a name stands twice in one object")
 	}
+	return name, p.colon()
+}
+
+func (p *parser) colon() error {
 	p.space()
 	if p.next() != ':' {
-		return "", p.fault("a colon is missing")
+		return p.fault("a colon is missing")
 	}
 	p.at++
-	return name, nil
+	return nil
 }
 
 // number reads past a number.
